@@ -1,0 +1,291 @@
+"""The one place that reads Modelpool's settings: ``modelpool.toml`` in the home folder, then the environment.
+
+Each key of the file is an environment variable as well: ``server.port`` is ``MODELPOOL_SERVER_PORT``,
+``stores.bucket.region`` is ``MODELPOOL_STORES_BUCKET_REGION``. Unknown keys and wrong values are errors that name
+them. ``docs/reference/settings.md`` documents every key; a test fails when one is missing there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import msgspec
+
+from modelpool.core.errors import ConfigurationError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?")
+_UNITS = {
+    None: 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_SECONDS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_size(value: str | int) -> int:
+    """Return bytes: ``"2GiB"`` is 2147483648, ``"10MB"`` 10000000, a plain number is bytes."""
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a size; write for example '512MiB' or '2GiB'")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def parse_duration(value: str | float) -> float:
+    """Return seconds: ``"90s"`` is 90.0, ``"2h"`` 7200.0, a plain number is seconds."""
+    match = _DURATION.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration; write for example '30s', '10m' or '2h'")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+class Size(int):
+    """A count of bytes, written as ``"512MiB"`` or a number."""
+
+
+class Duration(float):
+    """Seconds, written as ``"30s"``, ``"10m"``, ``"2h"`` or a number."""
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One table of the file."""
+
+
+class ServerSettings(_Table):
+    """``[server]``: where it listens and how it looks from outside."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 2
+    secret_key_file: str = "secret_key"
+    allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    trusted_proxies: tuple[str, ...] = ()
+    public_url: str | None = None
+    drain_timeout: Duration = Duration(30)
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class DatabaseSettings(_Table):
+    """``[database]``: SQLite by default; a relative path is below the home folder."""
+
+    url: str = "sqlite:///modelpool.sqlite3"
+
+
+class ServingSettings(_Table):
+    """``[serving]``: the prediction path."""
+
+    memory_budget: Size = Size(2 * 2**30)
+    preload: tuple[str, ...] | Literal["active"] = "active"
+    max_body: Size = Size(32 * 2**20)
+    max_queue: int = 1024
+    predict_timeout: Duration = Duration(30)
+    load_timeout: Duration = Duration(60)
+    model_memory_limit: Size = Size(4 * 2**30)
+    inline_limit: Duration = Duration(0.005)
+
+
+class JobsSettings(_Table):
+    """``[jobs]``: who trains, and within which limits."""
+
+    engine: Literal["local"] = "local"
+    workers: int = 1
+    timeout: Duration = Duration(3600)
+    memory_limit: Size = Size(8 * 2**30)
+    lease: Duration = Duration(15)
+    max_attempts: int = 3
+    trainers: tuple[str, ...] = ()
+
+
+class LimitsSettings(_Table):
+    """``[limits]``: what one request or one tenant may take, unless the tenant's own quota says otherwise."""
+
+    max_upload: Size = Size(2 * 2**30)
+    max_dataset: Size = Size(2 * 2**30)
+    max_json: Size = Size(8 * 2**20)
+    tenant_storage: Size = Size(50 * 2**30)
+    tenant_models: int = 1000
+    tenant_queued_jobs: int = 100
+    orphan_grace: Duration = Duration(3600)
+
+
+class FilesystemStoreSettings(_Table, tag_field="kind", tag="filesystem"):
+    """``kind = "filesystem"``: a folder, local or NFS; a relative path is below the home folder."""
+
+    path: str = "artifacts"
+
+
+class DatabaseStoreSettings(_Table, tag_field="kind", tag="database"):
+    """``kind = "database"``: rows of 1 MiB in the database itself."""
+
+
+class MemoryStoreSettings(_Table, tag_field="kind", tag="memory"):
+    """``kind = "memory"``: gone with the process; for tests."""
+
+
+StoreSettings = FilesystemStoreSettings | DatabaseStoreSettings | MemoryStoreSettings
+
+
+def _default_stores() -> dict[str, StoreSettings]:
+    return {"default": FilesystemStoreSettings(), "rows": DatabaseStoreSettings()}
+
+
+class Settings(_Table):
+    """All of ``modelpool.toml``."""
+
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    stores: dict[str, StoreSettings] = msgspec.field(default_factory=_default_stores)
+    serving: ServingSettings = ServingSettings()
+    jobs: JobsSettings = JobsSettings()
+    limits: LimitsSettings = LimitsSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that holds an installation's state, and where things are in it."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """``modelpool.toml``; it need not exist."""
+        return self.path / "modelpool.toml"
+
+    @property
+    def run_dir(self) -> Path:
+        """Files of the running processes: metrics, sockets, the supervisor's pid; emptied at each start."""
+        return self.path / "run"
+
+    @property
+    def tmp_dir(self) -> Path:
+        """Private temporary files, mode 0700."""
+        return self.path / "tmp"
+
+    def resolve(self, path: str) -> Path:
+        """Return ``path`` as it is when absolute, below the home folder otherwise."""
+        return (self.path / Path(path).expanduser()).absolute()
+
+
+def home() -> Home:
+    """Return the home folder: ``MODELPOOL_HOME``, by default ``~/.modelpool``."""
+    return Home(Path(os.environ.get("MODELPOOL_HOME") or "~/.modelpool").expanduser().absolute())
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the effective settings of this process, read once."""
+    return load_settings(home(), os.environ)
+
+
+def load_settings(at: Home, environ: Mapping[str, str]) -> Settings:
+    """Read the file and the environment; raise :class:`ConfigurationError` that names the wrong key."""
+    return decode_settings(_merge(_read_file(at.config_file), _read_environment(environ)), source=str(at.config_file))
+
+
+def decode_settings(data: dict[str, Any], *, source: str) -> Settings:
+    """Check a tree of settings; the message of an error begins with its ``source`` and names the key."""
+    if "stores" in data:
+        default: dict[str, Any] = {"default": {"kind": "filesystem"}, "rows": {"kind": "database"}}
+        data = {**data, "stores": _merge(default, data["stores"])}
+    try:
+        return msgspec.convert(data, Settings, strict=False, dec_hook=_decode_unit)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{source}: {_in_toml_words(str(error))}") from error
+
+
+def secret_key(at: Home, configured: ServerSettings) -> str:
+    """Return the installation's secret; the first call writes a random one, mode 0600.
+
+    Raises :class:`ConfigurationError` for one that others may read, or of fewer than 50 characters.
+    """
+    path = at.resolve(configured.secret_key_file)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write_once(path, secrets.token_urlsafe(64))
+    if path.stat().st_mode & 0o077:
+        raise ConfigurationError(f"{path} may be read by others; run: chmod 600 {path}")
+    key = path.read_text().strip()
+    if len(key) < 50:
+        raise ConfigurationError(f"{path} holds a weak secret of {len(key)} characters; delete it to have a new one made.")
+    return key
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Create the file whole or not at all, also when several processes start at once."""
+    if path.exists():
+        return
+    private = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    try:
+        os.link(private, path)
+    except FileExistsError:
+        pass
+    finally:
+        private.unlink()
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the tree that ``MODELPOOL_SECTION_KEY`` variables spell; a name that fits no section is left alone."""
+    tree: dict[str, Any] = {}
+    sections = {field.name: field for field in msgspec.structs.fields(Settings)}
+    for name, value in environ.items():
+        words = name.removeprefix("MODELPOOL_").lower().replace("__", "_")
+        section, _, key = words.partition("_")
+        if not name.startswith("MODELPOOL_") or section not in sections or not key:
+            continue
+        if section == "stores":
+            alias, _, key = key.partition("_")
+            tree.setdefault("stores", {}).setdefault(alias, {})[key] = value
+        else:
+            tree.setdefault(section, {})[key] = _split_list(sections[section].type, key, value)
+    return tree
+
+
+def _split_list(table: Any, key: str, value: str) -> Any:
+    """Lists are written with commas in the environment; ``active`` stays a word."""
+    hint = str(get_type_hints(table).get(key, ""))
+    if "tuple" not in hint or (value == "active" and "Literal" in hint):
+        return value
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _decode_unit(kind: type, value: Any) -> Any:
+    if kind is Size:
+        return Size(parse_size(value))
+    if kind is Duration:
+        return Duration(parse_duration(value))
+    raise NotImplementedError(kind)
+
+
+def _in_toml_words(message: str) -> str:
+    """Turn ``… - at `$.server.port` `` into ``… (at server.port)``."""
+    text, found, path = message.partition(" - at `$")
+    return f"{text} (at {path.strip('`').lstrip('.')})" if found else text

@@ -1,0 +1,1 @@
+"""Pure Python: no Django, no HTTP, no cloud library."""

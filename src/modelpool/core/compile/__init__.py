@@ -1,0 +1,1 @@
+"""Estimator to ONNX, proven equal on data before it may serve."""

@@ -1,0 +1,1 @@
+"""How bytes become a callable: one file per model format."""

@@ -1,0 +1,70 @@
+"""The contract of a model format: how bytes become something that predicts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from modelpool.core.signature import ModelSignature
+
+Arrays = Mapping[str, np.ndarray]
+"""Input or output arrays by name; the first dimension of each counts the rows."""
+
+
+class LoadedModel(ABC):
+    """A model in memory, ready to answer; used by one thread at a time unless ``is_thread_safe``."""
+
+    signature: ModelSignature
+    is_thread_safe: ClassVar[bool] = False
+
+    @abstractmethod
+    def predict(self, inputs: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the asked ``outputs`` (names of the signature's) for inputs that fit the signature.
+
+        A column is ``(n_rows,)``, a matrix ``(n_rows, n_features)``; ``predict`` gives ``(n_rows,)`` or
+        ``(n_rows, n_targets)``, ``predict_proba`` ``(n_rows, n_classes)`` in the order of ``signature.classes``.
+        """
+
+    @property
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """The memory it holds, as well as it can be told."""
+
+    def close(self) -> None:  # noqa: B027
+        """Give back what garbage collection would not; called once, never during a prediction."""
+
+
+class ModelFormat(ABC):
+    """One way to write a model as one file.
+
+    ``is_data_only`` says that parsing a file of this format cannot run code of its author's choice. It is one layer:
+    uploads are parsed in a child process whatever it says.
+    """
+
+    name: ClassVar[str]
+    suffix: ClassVar[str]
+    media_type: ClassVar[str] = "application/octet-stream"
+    is_data_only: ClassVar[bool]
+
+    @abstractmethod
+    def matches(self, head: bytes) -> bool:
+        """Say whether a file that begins with ``head`` (up to 64 bytes) may be of this format."""
+
+    @abstractmethod
+    def save(self, model: Any) -> bytes:
+        """Write a fitted model; raise :class:`~modelpool.core.errors.UntrustedFormat` for types off the reviewed list."""
+
+    @abstractmethod
+    def signature_of(self, data: bytes) -> ModelSignature:
+        """Read the signature from the file itself; raise :class:`~modelpool.core.errors.Invalid` when it holds none."""
+
+    @abstractmethod
+    def load(self, data: bytes, signature: ModelSignature) -> LoadedModel:
+        """Build the model from verified bytes.
+
+        Raises :class:`~modelpool.core.errors.UntrustedFormat` before anything off the reviewed list is built, and
+        :class:`~modelpool.core.errors.UnloadableModel` for everything else that is wrong with the file.
+        """

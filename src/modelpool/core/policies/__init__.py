@@ -1,0 +1,1 @@
+"""Which version of a pool is active: one file per policy."""

@@ -1,0 +1,1 @@
+"""Models in memory and in child processes: the pool, isolation, limits."""

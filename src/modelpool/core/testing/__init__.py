@@ -1,0 +1,1 @@
+"""Contract checks of the seams; authors of plug-ins run them too."""
