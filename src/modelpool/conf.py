@@ -169,6 +169,12 @@ class Home:
         """Private temporary files, mode 0700."""
         return self.path / "tmp"
 
+    def prepare(self) -> Home:
+        """Create the folder and those in it, readable by their owner alone; what exists is left as it is."""
+        for folder in (self.path, self.run_dir, self.tmp_dir):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self
+
     def resolve(self, path: str) -> Path:
         """Return ``path`` as it is when absolute, below the home folder otherwise."""
         return (self.path / Path(path).expanduser()).absolute()

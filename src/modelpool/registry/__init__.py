@@ -1,0 +1,1 @@
+"""Registered models, their versions, aliases and which one is active."""

@@ -1,0 +1,54 @@
+"""From ``[database] url`` to Django's ``DATABASES``."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from modelpool.conf import Home
+from modelpool.core.errors import ConfigurationError
+
+_SQLITE_OPTIONS: dict[str, Any] = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+}
+_POSTGRES_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 3,
+    "options": "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
+}
+
+
+def database_settings(url: str, *, home: Home) -> dict[str, Any]:
+    """Return the entry for ``DATABASES["default"]``.
+
+    ``sqlite:///relative.sqlite3`` is below the home folder, ``sqlite:////absolute/path`` is not;
+    ``postgres://user:password@host:5432/name?sslmode=require`` hands its query on to the driver.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        path = unquote(parts.path.removeprefix("/"))
+        if not path or parts.netloc:
+            raise ConfigurationError(f"database.url: {url!r} names no file; write sqlite:///modelpool.sqlite3")
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(home.resolve(path)), "OPTIONS": dict(_SQLITE_OPTIONS)}
+    if parts.scheme in ("postgres", "postgresql"):
+        return _postgres(parts)
+    raise ConfigurationError(f"database.url: {parts.scheme!r} is not known; begin with sqlite:/// or postgres://")
+
+
+def _postgres(parts: Any) -> dict[str, Any]:
+    name = unquote(parts.path.removeprefix("/"))
+    if not name:
+        raise ConfigurationError("database.url: no database is named; write postgres://user:password@host:5432/name")
+    query = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": query.pop("host", None) or unquote(parts.hostname or ""),
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": _POSTGRES_OPTIONS | query,
+    }

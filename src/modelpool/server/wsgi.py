@@ -1,0 +1,10 @@
+"""Django's WSGI handler: everything but predictions arrives here through the bridge."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
+application = get_wsgi_application()

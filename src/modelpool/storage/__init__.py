@@ -1,0 +1,1 @@
+"""Artifacts: rows that name bytes, and the stores that keep them."""

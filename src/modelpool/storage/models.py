@@ -1,0 +1,79 @@
+"""Tables of artifacts: which bytes are where, and the bytes themselves for the database store."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from modelpool.tenants.models import TenantOwned
+
+
+class Artifact(TenantOwned):
+    """One immutable file of a tenant: a model or a dataset.
+
+    ``pending`` rows are uploads under way (or interrupted: the sweep removes those after the grace period); ``ready`` ones
+    are whole and verified; ``deleted`` ones wait for their bytes to be removed.
+    """
+
+    class State(models.TextChoices):
+        """Where in its life an artifact is."""
+
+        PENDING = "pending"
+        READY = "ready"
+        DELETED = "deleted"
+
+    store = models.CharField(max_length=63)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    filename = models.CharField(max_length=200, blank=True)
+    media_type = models.CharField(max_length=100, default="application/octet-stream")
+    size_bytes = models.BigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        db_table = "modelpool_artifact"
+        indexes: ClassVar = [
+            models.Index(fields=["state", "created_at"], name="artifact_by_state"),
+            models.Index(fields=["tenant", "state"], name="artifact_by_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.filename or self.key}"
+
+    @property
+    def key(self) -> str:
+        """The object's key in its store: made of ids, never of what a client sent, never reused."""
+        return f"{self.tenant_id.hex}/{self.pk.hex}"
+
+
+class StoredBlob(models.Model):
+    """An object of the database store; not ``is_complete`` while its chunks are being written."""
+
+    key = models.CharField(max_length=65, unique=True)
+    size_bytes = models.BigIntegerField(default=0)
+    is_complete = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        db_table = "modelpool_stored_blob"
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class ArtifactChunk(models.Model):
+    """One piece, at most 1 MiB, of an object of the database store."""
+
+    blob = models.ForeignKey(StoredBlob, on_delete=models.CASCADE, related_name="chunks")
+    number = models.IntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        db_table = "modelpool_artifact_chunk"
+        constraints: ClassVar = [models.UniqueConstraint(fields=["blob", "number"], name="chunk_once")]
+
+    def __str__(self) -> str:
+        return f"{self.blob_id}[{self.number}]"

@@ -1,0 +1,1 @@
+"""Tenants, people, keys, the audit trail and the change feed."""

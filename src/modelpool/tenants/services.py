@@ -1,0 +1,179 @@
+"""Every change to tenants, members and keys: one transaction each, with its audit row and its entry in the change feed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from modelpool import conf
+from modelpool.core.errors import Conflict, InvalidField, KeyNotFound, MemberNotFound, NameTaken, TenantNotFound
+from modelpool.core.names import check_name
+from modelpool.tenants import audit
+from modelpool.tenants.actors import Actor
+from modelpool.tenants.changes import publish_change
+from modelpool.tenants.keys import PREFIX_CHARS, digest_of, make_secret
+from modelpool.tenants.models import APIKey, Change, Member, Tenant, User
+from modelpool.tenants.roles import TENANT_ROLES, Role
+
+DEFAULT_TENANT = "default"
+
+_TENANT_FIELDS = frozenset(
+    {"display_name", "is_active", "store", "default_policy", "max_storage_bytes", "max_models", "max_queued_jobs"}
+)
+
+
+def get_tenant(name: str) -> Tenant:
+    """Return the tenant, suspended or not, or raise :class:`TenantNotFound`."""
+    tenant = Tenant.objects.filter(name=name).first()
+    if tenant is None:
+        raise TenantNotFound(name)
+    return tenant
+
+
+def create_tenant(name: str, *, actor: Actor, **fields: Any) -> Tenant:
+    """Create a tenant; raise :class:`NameTaken` when the name is in use."""
+    check_name(name)
+    _check_tenant_fields(fields)
+    try:
+        with transaction.atomic():
+            tenant = Tenant.objects.create(name=name, **fields)
+            audit.record("tenant.create", actor=actor, tenant=tenant, target=name)
+            _publish_tenant(tenant)
+    except IntegrityError as error:
+        raise NameTaken("tenant", name) from error
+    return tenant
+
+
+def update_tenant(tenant: Tenant, *, actor: Actor, **fields: Any) -> Tenant:
+    """Change quotas, store, policy or suspension of a tenant."""
+    _check_tenant_fields(fields)
+    with transaction.atomic():
+        row = Tenant.objects.select_for_update().get(pk=tenant.pk)
+        before = {name: getattr(row, name) for name in fields}
+        for name, value in fields.items():
+            setattr(row, name, value)
+        row.save(update_fields=list(fields))
+        audit.record("tenant.update", actor=actor, tenant=row, target=row.name, details={"before": before, "after": fields})
+        _publish_tenant(row)
+    return row
+
+
+def delete_tenant(tenant: Tenant, *, actor: Actor) -> None:
+    """Delete a tenant, its keys, members and rows; callers decide first whether it may still own models.
+
+    The bytes of its artifacts become orphans that the sweep removes. The tenant ``default`` cannot be deleted.
+    """
+    if tenant.name == DEFAULT_TENANT:
+        raise Conflict("The tenant 'default' cannot be deleted; suspend it with is_active=false.")
+    with transaction.atomic():
+        audit.record("tenant.delete", actor=actor, tenant=tenant, target=tenant.name)
+        _publish_tenant(tenant)
+        Tenant.objects.filter(pk=tenant.pk).delete()
+
+
+def create_key(
+    *, tenant: Tenant | None, role: str, actor: Actor, name: str = "", expires_in_days: float | None = None
+) -> tuple[APIKey, str]:
+    """Create a key and return it with its secret, which is shown this once and cannot be had again."""
+    allowed = [Role.OPERATOR] if tenant is None else list(TENANT_ROLES)
+    if role not in allowed:
+        raise InvalidField("role", f"{role!r} is not one of {', '.join(allowed)}.")
+    if expires_in_days is not None and not 0 < expires_in_days <= 36500:
+        raise InvalidField("expires_in_days", "must be more than 0 and at most 36500.")
+    secret = make_secret()
+    with transaction.atomic():
+        key = APIKey.objects.create(
+            tenant=tenant,
+            name=name,
+            role=role,
+            prefix=secret[:PREFIX_CHARS],
+            digest=digest_of(secret),
+            created_by=actor.label[:200],
+            expires_at=None if expires_in_days is None else timezone.now() + timedelta(days=expires_in_days),
+        )
+        audit.record("key.create", actor=actor, tenant=tenant, target=key.prefix, details={"id": str(key.pk), "role": role})
+        _publish_key(key)
+    return key, secret
+
+
+def revoke_key(key_id: UUID | str, *, tenant: Tenant | None, actor: Actor) -> APIKey:
+    """Revoke a key of the tenant (an operator's key when ``tenant`` is ``None``); revoking twice changes nothing."""
+    with transaction.atomic():
+        key = _keys_of(tenant).select_for_update().filter(pk=key_id).first()
+        if key is None:
+            raise KeyNotFound(str(key_id))
+        if key.revoked_at is None:
+            key.revoked_at = timezone.now()
+            key.save(update_fields=["revoked_at"])
+            audit.record("key.revoke", actor=actor, tenant=tenant, target=key.prefix, details={"id": str(key.pk)})
+            _publish_key(key)
+    return key
+
+
+def create_user(username: str, *, password: str, actor: Actor, is_operator: bool = False, email: str = "") -> User:
+    """Create a person who can sign in to the console; the password must pass the configured validators."""
+    from django.contrib.auth.password_validation import validate_password  # needs configured apps
+    from django.core.exceptions import ValidationError
+
+    user = User(username=username, email=email, is_staff=True, is_superuser=is_operator)
+    try:
+        validate_password(password, user)
+        user.full_clean(exclude=["password"], validate_unique=False)
+    except ValidationError as error:
+        raise InvalidField("user", " ".join(error.messages)) from error
+    user.set_password(password)
+    try:
+        with transaction.atomic():
+            user.save()
+            audit.record("user.create", actor=actor, tenant=None, target=username, details={"operator": is_operator})
+    except IntegrityError as error:
+        raise NameTaken("user", username) from error
+    return user
+
+
+def set_member(tenant: Tenant, *, user: User, role: str, actor: Actor) -> Member:
+    """Give a person a role in the tenant, or change the role they have."""
+    if role not in TENANT_ROLES:
+        raise InvalidField("role", f"{role!r} is not one of {', '.join(TENANT_ROLES)}.")
+    with transaction.atomic():
+        member: Member
+        member, _ = Member.unscoped.update_or_create(tenant=tenant, user=user, defaults={"role": role})
+        audit.record("member.set", actor=actor, tenant=tenant, target=user.username, details={"role": role})
+    return member
+
+
+def remove_member(tenant: Tenant, *, user: User, actor: Actor) -> None:
+    """Take a person out of the tenant."""
+    with transaction.atomic():
+        deleted, _ = Member.objects.for_tenant(tenant).filter(user=user).delete()
+        if not deleted:
+            raise MemberNotFound(user.username)
+        audit.record("member.remove", actor=actor, tenant=tenant, target=user.username)
+
+
+def _keys_of(tenant: Tenant | None) -> Any:
+    return APIKey.objects.for_tenant(tenant) if tenant else APIKey.unscoped.filter(tenant=None)
+
+
+def _check_tenant_fields(fields: dict[str, Any]) -> None:
+    for name in fields.keys() - _TENANT_FIELDS:
+        raise InvalidField(name, f"is not a field of a tenant; those are {', '.join(sorted(_TENANT_FIELDS))}.")
+    stores = conf.settings().stores
+    if "store" in fields and fields["store"] not in stores:
+        raise InvalidField("store", f"{fields['store']!r} is not configured; stores are {', '.join(sorted(stores))}.")
+    for name in ("max_storage_bytes", "max_models", "max_queued_jobs"):
+        value = fields.get(name)
+        if value is not None and value < 0:
+            raise InvalidField(name, "must not be negative.")
+
+
+def _publish_tenant(tenant: Tenant) -> None:
+    publish_change(Change.Kind.TENANT, ref=str(tenant.pk), tenant_id=tenant.pk)
+
+
+def _publish_key(key: APIKey) -> None:
+    publish_change(Change.Kind.KEY, ref=key.digest, tenant_id=key.tenant_id)
