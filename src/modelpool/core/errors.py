@@ -15,7 +15,7 @@
     │   ├── NothingToRollBackTo, JobIsFinished
     │   └── IdempotencyConflict
     ├── Invalid                   well-formed but wrong; ``errors`` names the fields
-    │   ├── InvalidName, InvalidField, SignatureMismatch
+    │   ├── InvalidName, InvalidField, SignatureMismatch, PredictionFailed
     │   ├── UnknownTrainer, BadTrainingData
     │   └── UntrustedFormat, UnloadableModel
     ├── TooLarge, LengthRequired, UnsupportedMediaType
@@ -273,6 +273,12 @@ class SignatureMismatch(Invalid):
     """The inputs of a prediction do not fit the model's signature."""
 
     code = "signature_mismatch"
+
+
+class PredictionFailed(Invalid):
+    """The inputs fit the signature, but the model itself refuses them."""
+
+    code = "prediction_failed"
 
 
 class UnknownTrainer(Invalid):

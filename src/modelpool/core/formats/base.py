@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,41 @@ from modelpool.core.signature import ModelSignature
 
 Arrays = Mapping[str, np.ndarray]
 """Input or output arrays by name; the first dimension of each counts the rows."""
+
+
+class TableArrays(Mapping[str, np.ndarray]):
+    """The columns of a table as two matrices: numbers ``(n_rows, k)`` float64, texts ``(n_rows, m)`` object.
+
+    A mapping of columns like any other :data:`Arrays`, except that a model that takes whole matrices (every compiled
+    one does) need not assemble them again, which would cost more than a small model's prediction. Booleans and
+    integers are numbers here, missing ones NaN; datetimes are seconds. Both matrices must be C-contiguous.
+    """
+
+    __slots__ = ("number_names", "numbers", "text_names", "texts")
+
+    def __init__(
+        self,
+        *,
+        numbers: np.ndarray | None = None,
+        number_names: tuple[str, ...] = (),
+        texts: np.ndarray | None = None,
+        text_names: tuple[str, ...] = (),
+    ) -> None:
+        self.numbers, self.number_names = numbers, number_names
+        self.texts, self.text_names = texts, text_names
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if self.numbers is not None and name in self.number_names:
+            return self.numbers[:, self.number_names.index(name)]
+        if self.texts is not None and name in self.text_names:
+            return self.texts[:, self.text_names.index(name)]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.number_names, *self.text_names))
+
+    def __len__(self) -> int:
+        return len(self.number_names) + len(self.text_names)
 
 
 class LoadedModel(ABC):
@@ -26,6 +61,10 @@ class LoadedModel(ABC):
 
         A column is ``(n_rows,)``, a matrix ``(n_rows, n_features)``; ``predict`` gives ``(n_rows,)`` or
         ``(n_rows, n_targets)``, ``predict_proba`` ``(n_rows, n_classes)`` in the order of ``signature.classes``.
+        Integer and boolean columns that are nullable may come as float64 with NaN.
+
+        Raises :class:`~modelpool.core.errors.PredictionFailed` for inputs that the model cannot take, and
+        :class:`~modelpool.core.errors.ModelUnavailable` when the process that holds it failed.
         """
 
     @property
@@ -54,8 +93,11 @@ class ModelFormat(ABC):
         """Say whether a file that begins with ``head`` (up to 64 bytes) may be of this format."""
 
     @abstractmethod
-    def save(self, model: Any) -> bytes:
-        """Write a fitted model; raise :class:`~modelpool.core.errors.UntrustedFormat` for types off the reviewed list."""
+    def save(self, model: Any, *, signature: ModelSignature | None = None) -> bytes:
+        """Write a fitted model; raise :class:`~modelpool.core.errors.UntrustedFormat` for types off the reviewed list.
+
+        A ``signature`` is written into the file, where :meth:`signature_of` finds it again and strangers ignore it.
+        """
 
     @abstractmethod
     def signature_of(self, data: bytes) -> ModelSignature:
@@ -68,3 +110,6 @@ class ModelFormat(ABC):
         Raises :class:`~modelpool.core.errors.UntrustedFormat` before anything off the reviewed list is built, and
         :class:`~modelpool.core.errors.UnloadableModel` for everything else that is wrong with the file.
         """
+
+    def preload(self) -> None:  # noqa: B027
+        """Import what loading needs; called once in the process that model processes are forked from."""
