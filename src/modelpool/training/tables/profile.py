@@ -1,0 +1,138 @@
+"""What a data file holds, column by column, read as a stream: memory is bounded whatever the file's size."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from modelpool.core.errors import BadTrainingData
+from modelpool.training.tables.chunks import ALL_KINDS, ColumnChunk, Kind, pick_kind
+from modelpool.training.tables.convert import to_array
+from modelpool.training.tables.read import OPENERS, TableFormat
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_DISTINCT = 10_000
+"""Different values that are counted in each column; more are not told apart."""
+
+_TOP_VALUES = 10
+_MAX_VALUE_CHARACTERS = 100
+
+
+class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """One column.
+
+    ``dtype`` is the type in the table: bool, int64, float64, datetime or string; ``null`` when no value is there.
+    ``distinct`` counts different values without the missing, and is a lower bound when ``is_distinct_capped``.
+    ``min``, ``max`` and ``mean`` are of numbers (finite ones) and of datetimes (ISO 8601); ``top`` the most frequent
+    values with their counts.
+    """
+
+    name: str
+    dtype: str
+    missing: int
+    distinct: int
+    is_distinct_capped: bool = False
+    min: float | str | None = None
+    max: float | str | None = None
+    mean: float | str | None = None
+    top: tuple[tuple[str, int], ...] = ()
+
+
+class TableProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole table; ``columns`` in the file's order."""
+
+    n_rows: int
+    columns: tuple[ColumnProfile, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, as kept with the dataset."""
+        built: dict[str, Any] = msgspec.to_builtins(self)
+        return built
+
+
+def profile_table(path: Path, *, format: TableFormat) -> TableProfile:
+    """Stream through the file and describe its columns.
+
+    Raises :class:`~modelpool.core.errors.BadTrainingData` for a file that does not hold a table, as ``read_table`` does.
+    """
+    source = OPENERS[format](path)
+    columns = {name: _Statistics() for name in source.names}
+    n_rows = 0
+    for chunk in source.chunks:
+        for name, column in chunk.columns.items():
+            columns.setdefault(name, _Statistics()).add(column)
+        n_rows += chunk.n_rows
+    if not n_rows:
+        raise BadTrainingData("The table has no rows; add rows.")
+    return TableProfile(n_rows=n_rows, columns=tuple(item.describe(name, n_rows) for name, item in columns.items()))
+
+
+class _Statistics:
+    """Running figures of one column; numbers are summed for as long as all values allow it."""
+
+    def __init__(self) -> None:
+        self.kinds: frozenset[Kind] = ALL_KINDS
+        self.present = 0
+        self.counts: Counter[str] = Counter()
+        self.is_capped = False
+        self.low, self.high, self.total, self.finite = math.inf, -math.inf, 0.0, 0
+
+    def add(self, chunk: ColumnChunk) -> None:
+        import pyarrow.compute as pc
+
+        values = pc.drop_null(chunk.values)
+        if not len(values):
+            return
+        self.present += len(values)
+        self.kinds &= chunk.kinds
+        self._count(values)
+        kind = pick_kind(self.kinds)
+        if kind not in ("string", "bool"):
+            self._sum(to_array(values, kind=kind))
+
+    def _count(self, values: pa.Array) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for pair in pc.value_counts(values):
+            text = str(pair["values"].cast(pa.string()).as_py())[:_MAX_VALUE_CHARACTERS]
+            if text in self.counts or len(self.counts) < MAX_DISTINCT:
+                self.counts[text] += pair["counts"].as_py()
+            else:
+                self.is_capped = True
+
+    def _sum(self, numbers: np.ndarray[Any, Any]) -> None:
+        finite = numbers[np.isfinite(numbers)]
+        if finite.size:
+            self.low, self.high = min(self.low, float(finite.min())), max(self.high, float(finite.max()))
+            self.total += float(finite.sum(dtype=np.float64))
+            self.finite += finite.size
+
+    def describe(self, name: str, n_rows: int) -> ColumnProfile:
+        kind = pick_kind(self.kinds) if self.present else "null"
+        is_numeric = kind in ("int64", "float64", "datetime") and self.finite > 0
+        figures = (self.low, self.high, self.total / self.finite) if is_numeric else (None, None, None)
+        low, high, mean = (_to_wire(figure, kind=kind) for figure in figures)
+        return ColumnProfile(
+            name=name, dtype=kind, missing=n_rows - self.present, distinct=len(self.counts),
+            is_distinct_capped=self.is_capped, min=low, max=high, mean=mean,
+            top=tuple(heapq.nsmallest(_TOP_VALUES, self.counts.items(), key=lambda item: (-item[1], item[0]))),
+        )  # fmt: skip
+
+
+def _to_wire(figure: float | None, *, kind: str) -> float | str | None:
+    if figure is None or not math.isfinite(figure):
+        return None
+    if kind != "datetime":
+        return figure
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=figure)
+    return moment.isoformat().replace("+00:00", "Z")
