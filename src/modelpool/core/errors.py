@@ -317,8 +317,8 @@ class TooLarge(ModelpoolError):
 
     code = "too_large"
 
-    def __init__(self, limit_bytes: int, what: str = "body") -> None:
-        super().__init__(f"The {what} is larger than the limit of {limit_bytes} bytes.")
+    def __init__(self, limit: int, what: str = "body", *, unit: str = "bytes") -> None:
+        super().__init__(f"The {what} is larger than the limit of {limit} {unit}.")
 
 
 class LengthRequired(ModelpoolError):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 
+from modelpool.core.errors import FieldError, SignatureMismatch
 from modelpool.core.formats.base import Arrays
 from modelpool.core.signature import ModelSignature
 
+MAX_VALUES = 5_000_000
+"""More values than this in one body are refused: Python objects take 32 bytes for what may be two on the wire."""
 
-@dataclass(frozen=True, slots=True)
-class InferenceRequest:
+
+class InferenceRequest(msgspec.Struct, frozen=True):
     """Inputs that fit the signature, and which outputs are asked for."""
 
     inputs: Arrays
@@ -22,9 +25,11 @@ class InferenceRequest:
     outputs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceResponse:
-    """What a model answered, with the version that did; ``classes`` only where probabilities were asked for."""
+class InferenceResponse(msgspec.Struct, frozen=True):
+    """What a model answered, with the version that did; ``classes`` only where probabilities were asked for.
+
+    ``outputs`` holds the first method's array, and the one asked for where that is another.
+    """
 
     model: str
     version: int
@@ -45,9 +50,27 @@ class Codec(ABC):
         """Return a function that reads bodies for this signature; it is built once per loaded version.
 
         The function raises :class:`~modelpool.core.errors.Malformed` for bytes that are not of this content type,
-        and :class:`~modelpool.core.errors.SignatureMismatch`, naming column and row, for what does not fit.
+        :class:`~modelpool.core.errors.SignatureMismatch`, naming column and row, for what does not fit, and
+        :class:`~modelpool.core.errors.TooLarge` for more than :data:`MAX_VALUES` values.
         """
 
     @abstractmethod
     def encode(self, response: InferenceResponse) -> bytes:
         """Write an answer."""
+
+
+def outputs_of_method(signature: ModelSignature, method: str | None) -> tuple[str, ...]:
+    """Return the outputs that answer ``method``: the first one always, and the one asked for.
+
+    Raises :class:`~modelpool.core.errors.SignatureMismatch` that lists the methods the model has.
+    """
+    methods = signature.methods
+    if method is None or method == methods[0]:
+        return methods[:1]
+    if method in methods:
+        return (methods[0], method)
+    detail = f"this model has no method {method[:80]!r}; it has {', '.join(methods)}"
+    raise SignatureMismatch(
+        f"params.method: {detail}.",
+        errors=[FieldError("params.method", detail, "unknown_method")],
+    )
