@@ -1,0 +1,274 @@
+"""Models in memory, within a budget of bytes: loaded once, shared, and given up least recently used first.
+
+A model that is there is had without a lock. Whoever holds one has it pinned: an evicted model is closed by its last holder,
+never during a prediction. The two sides cannot miss each other: a holder pins, then looks whether the entry is retired; an
+evictor retires, then looks whether it is pinned; each is one atomic step of the interpreter (``list.append``, an assignment).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from modelpool.core.errors import ModelUnavailable, Unavailable
+
+_MAX_REMEMBERED_FAILURES = 1000
+
+
+class PoolItem(Protocol):
+    """What a pool keeps."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory it holds."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+T = TypeVar("T", bound=PoolItem)
+
+
+class PoolKey(NamedTuple):
+    """Every key begins with the tenant, so that no two tenants can ever share an entry."""
+
+    tenant_id: Hashable
+    model_id: Hashable
+    version_id: Hashable
+
+
+class PoolEntry(Generic[T]):
+    """One loaded model; pinned while its ``pins`` are not empty."""
+
+    __slots__ = ("is_closed", "is_retired", "item", "key", "load_s", "pins", "size_bytes", "used_at")
+
+    def __init__(self, key: PoolKey, item: T, *, load_s: float) -> None:
+        self.key = key
+        self.item = item
+        self.size_bytes = item.size_bytes
+        self.load_s = load_s
+        self.pins: list[None] = []
+        self.used_at = time.monotonic()
+        self.is_retired = False
+        self.is_closed = False
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """Counts since the start, and what is held now."""
+
+    budget_bytes: int
+    held_bytes: int
+    models: int
+    loads: int
+    failed_loads: int
+    evictions: int
+
+
+class _Flight(Generic[T]):
+    """A load under way, and those who wait for it."""
+
+    __slots__ = ("size_hint", "waiters")
+
+    def __init__(self, size_hint: int) -> None:
+        self.size_hint = size_hint
+        self.waiters: list[Future[PoolEntry[T]]] = []
+
+
+class ModelPool(Generic[T]):
+    """A bounded set of loaded models.
+
+    ``budget_bytes`` bounds what unpinned models hold together; a model is loaded first and others are evicted after, so
+    that for the time of a load up to ``reserve`` (a fraction of the budget) more is held. A failed load is remembered for
+    ``failure_ttl_s``, one of class :class:`~modelpool.core.errors.Unavailable` for its own ``retry_after_s``.
+    """
+
+    def __init__(
+        self, budget_bytes: int, *, max_loads: int = 4, reserve: float = 0.125, failure_ttl_s: float = 5.0
+    ) -> None:
+        self._budget = budget_bytes
+        self._ceiling = budget_bytes + int(budget_bytes * reserve)
+        self._failure_ttl_s = failure_ttl_s
+        self._entries: dict[PoolKey, PoolEntry[T]] = {}
+        self._flights: dict[PoolKey, _Flight[T]] = {}
+        self._failures: dict[PoolKey, tuple[float, Exception]] = {}
+        self._lock = threading.RLock()
+        self._held = 0
+        self._loads = self._failed = self._evictions = 0
+        self._is_closed = False
+        self._executor = ThreadPoolExecutor(max_loads, thread_name_prefix="modelpool-load")
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
+
+    def pin(self, key: PoolKey) -> PoolEntry[T] | None:
+        """Return the model, pinned, or ``None`` when it is not in memory; give it back with :meth:`release`."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        entry.pins.append(None)
+        if entry.is_retired:
+            self.release(entry)
+            return None
+        entry.used_at = time.monotonic()
+        return entry
+
+    def release(self, entry: PoolEntry[T]) -> None:
+        """Give back one pin."""
+        entry.pins.pop()
+        if entry.is_retired and not entry.pins:
+            self._close_once(entry)
+        elif self._held > self._budget:
+            with self._lock:
+                self._evict_to(self._budget)
+
+    def load(self, key: PoolKey, load: Callable[[], T], *, size_hint: int = 0) -> Future[PoolEntry[T]]:
+        """Return a future of the model, pinned; any number of callers cause one call of ``load``, in a thread of the pool.
+
+        ``size_hint`` is the expected size; room is made for it beforehand. The future raises what ``load`` raised, or
+        :class:`~modelpool.core.errors.ModelUnavailable` for a model larger than the whole budget. A caller that no longer
+        wants it cancels the future, or releases its result.
+        """
+        future: Future[PoolEntry[T]] = Future()
+        with self._lock:
+            entry = self.pin(key)
+            failure = self._recent_failure(key)
+            if entry is not None:
+                future.set_result(entry)
+            elif failure is not None:
+                future.set_exception(failure)
+            elif self._is_closed:
+                future.set_exception(ModelUnavailable("The server is shutting down."))
+            else:
+                self._join_flight(key, load, size_hint=size_hint).waiters.append(future)
+        return future
+
+    @contextmanager
+    def use(self, key: PoolKey, load: Callable[[], T], *, size_hint: int = 0) -> Iterator[T]:
+        """Hold the model for a ``with`` block, loading it where needed; for threads."""
+        entry = self.pin(key) or self.load(key, load, size_hint=size_hint).result()
+        try:
+            yield entry.item
+        finally:
+            self.release(entry)
+
+    def discard(self, matches: Callable[[PoolKey], bool]) -> int:
+        """Take models out, such as those of a deleted version, and forget their failures; return how many were there."""
+        with self._lock:
+            for key in [key for key in self._failures if matches(key)]:
+                del self._failures[key]
+            gone = [entry for key, entry in self._entries.items() if matches(key)]
+            for entry in gone:
+                self._retire(entry)
+        return len(gone)
+
+    def stats(self) -> PoolStats:
+        """Return a consistent picture."""
+        with self._lock:
+            counts = (self._loads, self._failed, self._evictions)
+            return PoolStats(self._budget, self._held, len(self._entries), *counts)
+
+    def sizes(self) -> dict[PoolKey, int]:
+        """Return what is in memory, and the bytes each holds."""
+        with self._lock:
+            return {key: entry.size_bytes for key, entry in self._entries.items()}
+
+    def close(self) -> None:
+        """Refuse new loads and close every model as soon as nobody holds it."""
+        with self._lock:
+            self._is_closed = True
+        self._executor.shutdown(wait=True, cancel_futures=False)
+        self.discard(lambda key: True)
+
+    # --- loading ------------------------------------------------------------------------------------------------------
+
+    def _recent_failure(self, key: PoolKey) -> Exception | None:
+        until, error = self._failures.get(key, (0.0, None))
+        return error.with_traceback(None) if error is not None and time.monotonic() < until else None
+
+    def _join_flight(self, key: PoolKey, load: Callable[[], T], *, size_hint: int) -> _Flight[T]:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight(size_hint)
+            expected = sum(other.size_hint for other in self._flights.values())
+            self._evict_to(self._ceiling - expected)
+            self._executor.submit(self._run_flight, key, load)
+        return flight
+
+    def _run_flight(self, key: PoolKey, load: Callable[[], T]) -> None:
+        started = time.monotonic()
+        try:
+            item = load()
+            entry = PoolEntry(key, item, load_s=time.monotonic() - started)
+            if entry.size_bytes > self._budget:
+                item.close()
+                needs, has = entry.size_bytes >> 20, self._budget >> 20
+                raise ModelUnavailable(
+                    f"The model takes {needs} MiB of memory and serving.memory_budget is {has} MiB.", retry_after_s=60
+                )
+        except Exception as error:  # noqa: BLE001 - whatever a loader raises is the answer of all who wait
+            self._fail_flight(key, error)
+        else:
+            self._land_flight(entry)
+
+    def _fail_flight(self, key: PoolKey, error: Exception) -> None:
+        wait = error.retry_after_s if isinstance(error, Unavailable) else None
+        with self._lock:
+            flight = self._flights.pop(key)
+            self._failed += 1
+            while len(self._failures) >= _MAX_REMEMBERED_FAILURES:
+                del self._failures[next(iter(self._failures))]
+            self._failures[key] = (time.monotonic() + (wait or self._failure_ttl_s), error)
+        for future in flight.waiters:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+
+    def _land_flight(self, entry: PoolEntry[T]) -> None:
+        with self._lock:
+            flight = self._flights.pop(entry.key)
+            self._failures.pop(entry.key, None)
+            self._entries[entry.key] = entry
+            self._held += entry.size_bytes
+            self._loads += 1
+            wanted = [future for future in flight.waiters if future.set_running_or_notify_cancel()]
+            entry.pins.extend([None] * (len(wanted) + 1))
+            self._evict_to(self._budget)
+        for future in wanted:
+            future.set_result(entry)
+        self.release(entry)
+
+    # --- eviction -----------------------------------------------------------------------------------------------------
+
+    def _evict_to(self, limit: int) -> None:
+        """Retire unpinned models, least recently used first, until at most ``limit`` bytes are held; needs the lock."""
+        if self._held <= limit:
+            return
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.used_at):
+            if self._held <= limit:
+                return
+            if not entry.pins:
+                self._evictions += 1
+                self._retire(entry)
+
+    def _retire(self, entry: PoolEntry[T]) -> None:
+        """Take an entry out; its last holder closes it, or this call where nobody holds it; needs the lock."""
+        del self._entries[entry.key]
+        self._held -= entry.size_bytes
+        entry.is_retired = True
+        if not entry.pins:
+            self._close_once(entry)
+
+    def _close_once(self, entry: PoolEntry[T]) -> None:
+        with self._lock:
+            if entry.is_closed:
+                return
+            entry.is_closed = True
+        if self._is_closed:
+            entry.item.close()
+        else:
+            self._executor.submit(entry.item.close)
