@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from modelpool.tenants.models import TenantOwned
@@ -31,6 +32,7 @@ class Artifact(TenantOwned):
     size_bytes = models.BigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    touched_at = models.DateTimeField(db_default=Now(), editable=False, help_text="When its upload last moved, by the database's clock.")
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
@@ -56,6 +58,7 @@ class StoredBlob(models.Model):
     size_bytes = models.BigIntegerField(default=0)
     is_complete = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    modified_at = models.DateTimeField(db_default=Now(), editable=False, help_text="Its last write, by the database's clock.")
 
     class Meta:
         db_table = "modelpool_stored_blob"
@@ -77,3 +80,20 @@ class ArtifactChunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.blob_id}[{self.number}]"
+
+
+class StoreMark(models.Model):
+    """The marker that this database has seen in the root of a store, so that another volume is not taken for it.
+
+    Objects older than ``since`` that no row names are somebody else's: the sweep leaves them alone.
+    """
+
+    alias = models.CharField(max_length=63, primary_key=True)
+    mark = models.CharField(max_length=32)
+    since = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "modelpool_store_mark"
+
+    def __str__(self) -> str:
+        return f"{self.alias}: {self.mark}"

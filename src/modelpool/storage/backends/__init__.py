@@ -1,0 +1,1 @@
+"""The built-in artifact stores, one file per kind."""

@@ -1,0 +1,39 @@
+"""Places where a test can kill the process, to prove that nothing half-done is ever seen.
+
+``MODELPOOL_FAILPOINT=artifact.stored`` kills (``SIGKILL``, as a power cut would) when that place is reached, and
+``artifact.chunk:3`` at the third time. Nothing happens when the variable is not set at start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+STEPS = (
+    "artifact.reserved",  # the pending row is committed, no byte is stored
+    "artifact.chunk",  # some bytes are in a private file or in rows
+    "file.synced",  # the private file is durable, not yet visible
+    "file.linked",  # visible under its key, the private name still there
+    "artifact.stored",  # the store has the object, the row has neither size nor digest
+    "artifact.verified",  # the row knows size and digest, and is still pending
+    "version.numbered",  # inside the transaction: the number is taken
+    "version.inserted",  # inside the transaction: the row is inserted, its artifacts are ready
+    "version.registered",  # the transaction is committed, nobody was told yet
+    "version.tombstoned",  # inside the transaction: the version is marked deleted
+    "artifacts.released",  # the deletion is committed, the bytes are still there
+    "artifact.removed",  # the bytes are gone, the row still says deleted
+)
+"""The steps of store, register and delete, in this order."""
+
+_NAME, _, _TIMES = os.environ.get("MODELPOOL_FAILPOINT", "").partition(":")
+_remaining = int(_TIMES or 1)
+
+
+def reach(step: str) -> None:
+    """Say that ``step`` is reached; the process ends here when it is the armed one."""
+    global _remaining
+    if step != _NAME:
+        return
+    _remaining -= 1
+    if _remaining == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,33 @@
+"""What the database remembers of the volumes of file-system stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from modelpool.core.errors import StoreUnavailable
+from modelpool.storage.models import Artifact, StoreMark
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedMark:
+    """The mark of the store ``alias``: an empty or a foreign volume is not taken for it once it holds artifacts."""
+
+    alias: str
+
+    def may_start_empty(self) -> bool:
+        """Whether the database knows of no bytes in this store."""
+        return not Artifact.unscoped.filter(store=self.alias).exclude(sha256="").exists()
+
+    def accept(self, mark: str, *, is_new: bool) -> None:
+        """Remember the mark; raise :class:`StoreUnavailable` when another volume's artifacts are known."""
+        known = StoreMark.objects.filter(alias=self.alias).first()
+        if known is not None and known.mark == mark:
+            return
+        if not mark or (known is not None and not self.may_start_empty()):
+            raise StoreUnavailable(
+                f"The marker in the folder of the artifact store {self.alias!r} is not the one that this installation knows; "
+                f"another volume seems to be mounted. Mount the right one, or correct stores.{self.alias}.path."
+            )
+        StoreMark.objects.update_or_create(alias=self.alias, defaults={"mark": mark, "since": timezone.now()})

@@ -1,0 +1,64 @@
+"""Reading artifacts: whatever is loaded or sent whole is proven to be the bytes that were stored."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from modelpool.core.errors import ArtifactCorrupt
+from modelpool.storage.models import Artifact
+from modelpool.storage.stores import get_store
+
+
+def read_artifact(artifact: Artifact) -> bytes:
+    """Return the whole file; raise :class:`ArtifactCorrupt` when its size or sha256 is not the recorded one."""
+    buffer = BytesIO()
+    with open_artifact(artifact) as pieces:
+        for piece in pieces:
+            buffer.write(piece)
+    return buffer.getvalue()
+
+
+@contextmanager
+def open_artifact(artifact: Artifact, *, start: int = 0, stop: int | None = None) -> Iterator[Iterator[bytes]]:
+    """Stream the bytes ``[start, stop)`` in pieces of at most 1 MiB.
+
+    Read whole, the file is verified before its last piece is given: a receiver that was told the length never takes a
+    corrupt file for a good one. Of a part only the length is verified. Raises :class:`ArtifactCorrupt`.
+    """
+    end = artifact.size_bytes if stop is None else min(stop, artifact.size_bytes)
+    with get_store(artifact.store).open(artifact.key, start=start, stop=end + (end == artifact.size_bytes)) as pieces:
+        yield _verified(artifact, pieces, expected=max(end - start, 0), is_whole=start == 0 and end == artifact.size_bytes)
+
+
+def copy_to_file(artifact: Artifact, path: Path) -> None:
+    """Write the whole verified file to ``path``, which must not exist: private (0600); nothing is left after an error."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file, open_artifact(artifact) as pieces:
+            for piece in pieces:
+                file.write(piece)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _verified(artifact: Artifact, pieces: Iterable[bytes], *, expected: int, is_whole: bool) -> Iterator[bytes]:
+    digest, size, held = hashlib.sha256(), 0, b""
+    for piece in pieces:
+        if held:
+            yield held
+        held = piece
+        size += len(piece)
+        if size > expected:
+            break
+        if is_whole:
+            digest.update(piece)
+    if size != expected or (is_whole and digest.hexdigest() != artifact.sha256):
+        raise ArtifactCorrupt(f"The stored file of artifact {artifact.pk} is not what was stored; it is neither loaded nor sent.")
+    if held:
+        yield held

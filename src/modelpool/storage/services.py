@@ -1,0 +1,153 @@
+"""Storing, reading, deleting and sweeping artifacts: the app's public face.
+
+The order of things, so that nothing half-written is ever seen whatever is killed when: the pending row, then the
+bytes, then their size and digest in the row, then (in the transaction of whoever names the artifact) ``ready``. Deletion
+goes the other way: the row first, the bytes after the commit. The sweep removes what was interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from modelpool.core.artifacts import ArtifactStore
+from modelpool.core.errors import ArtifactCorrupt, Conflict, InvalidField, ModelpoolError, TooLarge
+from modelpool.storage.failpoints import reach
+from modelpool.storage.models import Artifact
+from modelpool.storage.quotas import Reservation, storage_quota, storage_used
+from modelpool.storage.reading import copy_to_file, open_artifact, read_artifact
+from modelpool.storage.stores import get_store
+from modelpool.storage.sweeping import Sweep, SweepReport, remove_bytes
+from modelpool.tenants.models import Tenant
+
+__all__ = [
+    "SweepReport",
+    "copy_to_file",
+    "delete_artifacts",
+    "get_store",
+    "mark_ready",
+    "open_artifact",
+    "read_artifact",
+    "storage_quota",
+    "storage_used",
+    "store_artifact",
+    "sweep",
+]
+
+log = logging.getLogger(__name__)
+
+
+def store_artifact(
+    tenant: Tenant,
+    *,
+    chunks: Iterable[bytes],
+    store: str,
+    filename: str = "",
+    media_type: str = "application/octet-stream",
+    limit_bytes: int | None = None,
+    expected_sha256: str | None = None,
+) -> Artifact:
+    """Store a file and return its row, still pending: :func:`mark_ready` it in the transaction that names it.
+
+    Must not be called inside a transaction, which would hold it for as long as the client sends. Raises
+    :class:`TooLarge` past ``limit_bytes``, :class:`StorageQuotaExceeded`, :class:`StoreUnavailable`, and
+    :class:`InvalidField` when the digest is not ``expected_sha256``; what ``chunks`` raises passes through. After any
+    error nothing is left but, when the process or the database died, what the sweep removes.
+    """
+    target = get_store(store)
+    artifact = Artifact.objects.create(tenant=tenant, store=store, filename=_clean(filename), media_type=media_type[:100])
+    reach("artifact.reserved")
+    try:
+        _store(target, artifact, chunks, limit_bytes=limit_bytes, expected_sha256=expected_sha256)
+    except BaseException:
+        _forget(artifact)
+        raise
+    return artifact
+
+
+def mark_ready(artifact: Artifact) -> None:
+    """Make a stored artifact ready, inside the transaction of the row that names it.
+
+    Raises :class:`Conflict` when it was swept meanwhile, or was never stored whole.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("an artifact becomes ready in the transaction that names it")
+    pending = Artifact.unscoped.filter(pk=artifact.pk, state=Artifact.State.PENDING).exclude(sha256="")
+    if not pending.update(state=Artifact.State.READY):
+        raise Conflict("The stored file waited for so long that it was cleaned up; send it again.")
+    artifact.state = Artifact.State.READY
+
+
+def delete_artifacts(artifacts: Iterable[Artifact]) -> None:
+    """Mark artifacts deleted in the caller's transaction; their bytes go after its commit, or with the next sweep."""
+    rows = [artifact for artifact in artifacts if artifact.state != Artifact.State.DELETED]
+    ids = [artifact.pk for artifact in rows]
+    with transaction.atomic():
+        Artifact.unscoped.filter(pk__in=ids).update(state=Artifact.State.DELETED, deleted_at=timezone.now())
+        transaction.on_commit(lambda: _release(rows))
+
+
+def sweep(*, grace_s: float, is_dry_run: bool = False, progress: Callable[[str], None] = lambda _: None) -> SweepReport:
+    """Remove interrupted uploads, deleted artifacts and objects that no row names, when older than ``grace_s`` seconds.
+
+    Safe to run at any time, by several processes at once. A store that does not pass its check is left alone and named
+    in the report. ``grace_s`` is counted from an upload's last sign of life.
+    """
+    return Sweep(grace_s=grace_s, is_dry_run=is_dry_run, progress=progress).run()
+
+
+def _store(
+    target: ArtifactStore, artifact: Artifact, chunks: Iterable[bytes], *, limit_bytes: int | None, expected_sha256: str | None
+) -> None:
+    reservation = Reservation(artifact)
+    meter = _Meter(reservation, limit_bytes)
+    stored = target.put(artifact.key, meter.watch(chunks))
+    reach("artifact.stored")
+    if stored.size_bytes != meter.size_bytes or target.stat(artifact.key).size_bytes != stored.size_bytes:
+        raise ArtifactCorrupt("The artifact store did not keep as many bytes as were sent; send the file again.")
+    if expected_sha256 is not None and expected_sha256.lower() != stored.sha256:
+        raise InvalidField("sha256", f"the file that arrived has the sha256 {stored.sha256}; send it again.", code="digest_mismatch")
+    reservation.settle(stored.size_bytes, sha256=stored.sha256)
+    artifact.size_bytes, artifact.sha256 = stored.size_bytes, stored.sha256
+    reach("artifact.verified")
+
+
+class _Meter:
+    """Counts the bytes that pass, within the limit and the quota."""
+
+    def __init__(self, reservation: Reservation, limit_bytes: int | None) -> None:
+        self._reservation = reservation
+        self._limit_bytes = limit_bytes
+        self.size_bytes = 0
+
+    def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.size_bytes += len(chunk)
+            if self._limit_bytes is not None and self.size_bytes > self._limit_bytes:
+                raise TooLarge(self._limit_bytes, "file")
+            self._reservation.cover(self.size_bytes)
+            yield chunk
+
+
+def _forget(artifact: Artifact) -> None:
+    """Take back a failed upload at once where that can be done; the sweep does the rest."""
+    with suppress(ModelpoolError, DatabaseError):
+        row = Artifact.unscoped.filter(pk=artifact.pk)
+        row.update(state=Artifact.State.DELETED, deleted_at=timezone.now(), size_bytes=0)
+        remove_bytes(artifact)
+
+
+def _release(artifacts: list[Artifact]) -> None:
+    reach("artifacts.released")
+    for artifact in artifacts:
+        with suppress(DatabaseError):
+            remove_bytes(artifact)
+
+
+def _clean(filename: str) -> str:
+    """Keep a client's file name as a label only: printable, one line, short."""
+    return "".join(c for c in filename if c.isprintable() and c not in "/\\")[-200:]

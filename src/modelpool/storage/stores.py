@@ -1,0 +1,31 @@
+"""From an alias in the settings to the artifact store that it names."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from modelpool import conf
+from modelpool.core.artifacts import ArtifactStore
+from modelpool.core.errors import ConfigurationError
+from modelpool.storage.backends.database import DatabaseStore
+from modelpool.storage.backends.filesystem import FilesystemStore
+from modelpool.storage.backends.memory import MemoryStore
+from modelpool.storage.marks import RecordedMark
+
+
+def get_store(alias: str) -> ArtifactStore:
+    """Return the store of that alias, one per process; raise :class:`ConfigurationError` when it is not configured."""
+    stores = conf.settings().stores
+    if alias not in stores:
+        known = ", ".join(sorted(stores))
+        raise ConfigurationError(f"stores.{alias} is not configured, but artifacts are in it; configured are {known}.")
+    return _build_store(alias, stores[alias], conf.home())
+
+
+@lru_cache(maxsize=64)
+def _build_store(alias: str, settings: conf.StoreSettings, home: conf.Home) -> ArtifactStore:
+    if isinstance(settings, conf.FilesystemStoreSettings):
+        return FilesystemStore(home.resolve(settings.path), record=RecordedMark(alias))
+    if isinstance(settings, conf.DatabaseStoreSettings):
+        return DatabaseStore()
+    return MemoryStore()
