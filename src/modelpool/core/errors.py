@@ -11,7 +11,7 @@
     │   ├── JobNotFound, DatasetNotFound, KeyNotFound, MemberNotFound
     │   └── NoActiveVersion
     ├── Conflict                  the state of things forbids it
-    │   ├── NameTaken, VersionIsActive, VersionNotReady, ActiveVersionMoved
+    │   ├── NameTaken, VersionIsActive, VersionHasAliases, VersionNotReady, ActiveVersionMoved
     │   ├── NothingToRollBackTo, JobIsFinished
     │   └── IdempotencyConflict
     ├── Invalid                   well-formed but wrong; ``errors`` names the fields
@@ -201,6 +201,16 @@ class VersionIsActive(Conflict):
 
     def __init__(self, model: str, number: int) -> None:
         super().__init__(f"Version {number} of {model!r} is active; activate another one before you delete it.")
+
+
+class VersionHasAliases(Conflict):
+    """A version that an alias points to cannot be deleted: predictions by that alias would fail."""
+
+    code = "version_has_aliases"
+
+    def __init__(self, model: str, number: int, aliases: Sequence[str]) -> None:
+        names = ", ".join(repr(name) for name in aliases)
+        super().__init__(f"Version {number} of {model!r} has the aliases {names}; move or delete them before you delete it.")
 
 
 class VersionNotReady(Conflict):
