@@ -74,7 +74,9 @@ def assert_holds(request: Any, signature: ModelSignature, rows: list[dict[str, A
         array = request.inputs[spec.name]
         wanted = np.array([expected(spec, row[spec.name]) for row in rows], array.dtype)
         np.testing.assert_array_equal(array, wanted)
-        assert array.dtype == spec.numpy_dtype or spec.nullable
+        assert array.dtype in (spec.numpy_dtype, np.float64)
+        if array.dtype == np.float64 and spec.dtype in ("int64", "uint64") and not spec.nullable:
+            assert all(abs(row[spec.name]) <= 2**53 for row in rows)
 
 
 @given(tables())

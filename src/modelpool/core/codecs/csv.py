@@ -22,8 +22,8 @@ from modelpool.core.codecs.base import MAX_VALUES, Codec, Decoder, InferenceRequ
 from modelpool.core.codecs.json import JsonCodec
 from modelpool.core.codecs.json_types import takes_matrix
 from modelpool.core.codecs.values import ErrorList, array_dtype, build_array
-from modelpool.core.columns import ColumnBlock
 from modelpool.core.errors import FieldError, Malformed, SignatureMismatch, TooLarge, UnsupportedMediaType
+from modelpool.core.formats.base import TableArrays
 from modelpool.core.signature import ModelSignature, TensorSpec
 
 _NUMBER = re.compile(r"[ \t]*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*", re.ASCII)
@@ -64,7 +64,8 @@ def _read_columns(body: bytes, signature: ModelSignature) -> InferenceRequest:
     order = [position.get(spec.name) for spec in signature.inputs]
     block = _read_numbers(rows, signature.inputs, order=order)
     if block is not None:
-        return InferenceRequest(ColumnBlock(tuple(position), block), len(rows), signature.methods[:1])
+        table = TableArrays(numbers=block, number_names=tuple(position))
+        return InferenceRequest(table, len(rows), signature.methods[:1])
     errors, arrays = ErrorList(), {}
     for spec, at in zip(signature.inputs, order, strict=True):
         values = [None] * len(rows) if at is None else [_read_cell(row[at], spec) for row in rows]

@@ -11,7 +11,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from modelpool.core.signature import ModelSignature, TensorSpec
 
-_INT64 = np.iinfo(np.int64)
+_EXACT = 2**53
+"""Tables hold numbers as float64; whole numbers beyond this are left to the exact reader, which keeps their type."""
 
 
 class Params(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,9 +72,7 @@ def _scalar_type(spec: TensorSpec) -> Any:
         largest = float(np.finfo(dtype).max)
         return Annotated[float, Meta(ge=-largest, le=largest)]
     info = np.iinfo(dtype)
-    if info.max > _INT64.max:  # msgspec's bounds end at int64; numpy refuses the rest
-        return Annotated[int, Meta(ge=0)]
-    return Annotated[int, Meta(ge=int(info.min), le=int(info.max))]
+    return Annotated[int, Meta(ge=max(int(info.min), -_EXACT), le=min(int(info.max), _EXACT))]
 
 
 def _list_of(kind: Any) -> Any:
