@@ -24,7 +24,9 @@ class RegisteredModel(TenantOwned):
     store = models.CharField(max_length=63, blank=True, help_text="Alias; empty means the tenant's.")
     tags = models.JSONField(default=dict, blank=True)
     last_number = models.IntegerField(default=0)
-    active_version = models.ForeignKey("ModelVersion", on_delete=models.RESTRICT, null=True, blank=True, related_name="+")
+    active_version = models.ForeignKey(
+        "ModelVersion", on_delete=models.RESTRICT, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
     created_by = models.CharField(max_length=200, blank=True)
@@ -95,7 +97,9 @@ class ModelVersion(TenantOwned):
         db_table = "modelpool_model_version"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["model", "number"], name="version_number_once_per_model"),
-            models.UniqueConstraint(fields=["job_id"], condition=models.Q(job_id__isnull=False), name="one_version_per_job"),
+            models.UniqueConstraint(
+                fields=["job_id"], condition=models.Q(job_id__isnull=False), name="one_version_per_job"
+            ),
         ]
         indexes: ClassVar = [models.Index(fields=["tenant", "model", "-number"], name="version_by_model")]
 
@@ -125,9 +129,16 @@ class ModelAlias(TenantOwned):
 
 
 class Activation(TenantOwned):
-    """The history of the pointer: what was activated when, by whom and why; rolling back reads it."""
+    """The history of the pointer: what was activated when, by whom and why.
+
+    Entries are numbered per model by ``sequence``, whatever the clocks say. ``below`` is the entry that rolling back
+    returns to: for an activation the one that was on top, for a roll-back what lay below its target. So the entries
+    are a stack that never forgets: A, B, C, back to B, back to A.
+    """
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="+")
+    sequence = models.IntegerField()
+    below = models.IntegerField(null=True)
     number = models.IntegerField(null=True)
     previous = models.IntegerField(null=True)
     reason = models.CharField(max_length=64)
@@ -136,6 +147,9 @@ class Activation(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         db_table = "modelpool_activation"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["model", "sequence"], name="activation_once_per_sequence")
+        ]
         indexes: ClassVar = [models.Index(fields=["model", "-at"], name="activation_by_model")]
 
     def __str__(self) -> str:

@@ -32,7 +32,9 @@ class Artifact(TenantOwned):
     size_bytes = models.BigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    touched_at = models.DateTimeField(db_default=Now(), editable=False, help_text="When its upload last moved, by the database's clock.")
+    touched_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="When its upload last moved, by the database's clock."
+    )
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
@@ -58,7 +60,9 @@ class StoredBlob(models.Model):
     size_bytes = models.BigIntegerField(default=0)
     is_complete = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    modified_at = models.DateTimeField(db_default=Now(), editable=False, help_text="Its last write, by the database's clock.")
+    modified_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="Its last write, by the database's clock."
+    )
 
     class Meta:
         db_table = "modelpool_stored_blob"

@@ -64,7 +64,9 @@ class Reservation:
             self._write(min(free, wish))
 
     def _write(self, size_bytes: int, *, sha256: str = "") -> None:
-        row = Artifact.unscoped.filter(pk=self._artifact.pk, state=Artifact.State.PENDING)
+        row = Artifact.objects.for_tenant(self._artifact.tenant_id).filter(
+            pk=self._artifact.pk, state=Artifact.State.PENDING
+        )
         if not row.update(size_bytes=size_bytes, sha256=sha256, touched_at=Now()):
             raise Conflict("The upload rested for so long that it was cleaned up; send it again.")
         self._granted = size_bytes

@@ -32,7 +32,9 @@ def open_artifact(artifact: Artifact, *, start: int = 0, stop: int | None = None
     """
     end = artifact.size_bytes if stop is None else min(stop, artifact.size_bytes)
     with get_store(artifact.store).open(artifact.key, start=start, stop=end + (end == artifact.size_bytes)) as pieces:
-        yield _verified(artifact, pieces, expected=max(end - start, 0), is_whole=start == 0 and end == artifact.size_bytes)
+        yield _verified(
+            artifact, pieces, expected=max(end - start, 0), is_whole=start == 0 and end == artifact.size_bytes
+        )
 
 
 def copy_to_file(artifact: Artifact, path: Path) -> None:
@@ -59,6 +61,8 @@ def _verified(artifact: Artifact, pieces: Iterable[bytes], *, expected: int, is_
         if is_whole:
             digest.update(piece)
     if size != expected or (is_whole and digest.hexdigest() != artifact.sha256):
-        raise ArtifactCorrupt(f"The stored file of artifact {artifact.pk} is not what was stored; it is neither loaded nor sent.")
+        raise ArtifactCorrupt(
+            f"The stored file of artifact {artifact.pk} is not what was stored; it is neither loaded nor sent."
+        )
     if held:
         yield held

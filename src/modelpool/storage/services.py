@@ -7,12 +7,11 @@ goes the other way: the row first, the bytes after the commit. The sweep removes
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from django.db import DatabaseError, connection, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from modelpool.core.artifacts import ArtifactStore
 from modelpool.core.errors import ArtifactCorrupt, Conflict, InvalidField, ModelpoolError, TooLarge
@@ -38,7 +37,7 @@ __all__ = [
     "sweep",
 ]
 
-log = logging.getLogger(__name__)
+_ROWS_AT_ONCE = 500  # below the limits of variables in a statement
 
 
 def store_artifact(
@@ -59,7 +58,9 @@ def store_artifact(
     error nothing is left but, when the process or the database died, what the sweep removes.
     """
     target = get_store(store)
-    artifact = Artifact.objects.create(tenant=tenant, store=store, filename=_clean(filename), media_type=media_type[:100])
+    artifact = Artifact.objects.create(
+        tenant=tenant, store=store, filename=_clean(filename), media_type=media_type[:100]
+    )
     reach("artifact.reserved")
     try:
         _store(target, artifact, chunks, limit_bytes=limit_bytes, expected_sha256=expected_sha256)
@@ -76,7 +77,11 @@ def mark_ready(artifact: Artifact) -> None:
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("an artifact becomes ready in the transaction that names it")
-    pending = Artifact.unscoped.filter(pk=artifact.pk, state=Artifact.State.PENDING).exclude(sha256="")
+    pending = (
+        Artifact.objects.for_tenant(artifact.tenant_id)
+        .filter(pk=artifact.pk, state=Artifact.State.PENDING)
+        .exclude(sha256="")
+    )
     if not pending.update(state=Artifact.State.READY):
         raise Conflict("The stored file waited for so long that it was cleaned up; send it again.")
     artifact.state = Artifact.State.READY
@@ -85,9 +90,12 @@ def mark_ready(artifact: Artifact) -> None:
 def delete_artifacts(artifacts: Iterable[Artifact]) -> None:
     """Mark artifacts deleted in the caller's transaction; their bytes go after its commit, or with the next sweep."""
     rows = [artifact for artifact in artifacts if artifact.state != Artifact.State.DELETED]
-    ids = [artifact.pk for artifact in rows]
     with transaction.atomic():
-        Artifact.unscoped.filter(pk__in=ids).update(state=Artifact.State.DELETED, deleted_at=timezone.now())
+        for tenant_id in {artifact.tenant_id for artifact in rows}:
+            mine = [artifact.pk for artifact in rows if artifact.tenant_id == tenant_id]
+            for at in range(0, len(mine), _ROWS_AT_ONCE):
+                found = Artifact.objects.for_tenant(tenant_id).filter(pk__in=mine[at : at + _ROWS_AT_ONCE])
+                found.update(state=Artifact.State.DELETED, deleted_at=Now())
         transaction.on_commit(lambda: _release(rows))
 
 
@@ -101,7 +109,12 @@ def sweep(*, grace_s: float, is_dry_run: bool = False, progress: Callable[[str],
 
 
 def _store(
-    target: ArtifactStore, artifact: Artifact, chunks: Iterable[bytes], *, limit_bytes: int | None, expected_sha256: str | None
+    target: ArtifactStore,
+    artifact: Artifact,
+    chunks: Iterable[bytes],
+    *,
+    limit_bytes: int | None,
+    expected_sha256: str | None,
 ) -> None:
     reservation = Reservation(artifact)
     meter = _Meter(reservation, limit_bytes)
@@ -110,7 +123,9 @@ def _store(
     if stored.size_bytes != meter.size_bytes or target.stat(artifact.key).size_bytes != stored.size_bytes:
         raise ArtifactCorrupt("The artifact store did not keep as many bytes as were sent; send the file again.")
     if expected_sha256 is not None and expected_sha256.lower() != stored.sha256:
-        raise InvalidField("sha256", f"the file that arrived has the sha256 {stored.sha256}; send it again.", code="digest_mismatch")
+        raise InvalidField(
+            "sha256", f"the file that arrived has the sha256 {stored.sha256}; send it again.", code="digest_mismatch"
+        )
     reservation.settle(stored.size_bytes, sha256=stored.sha256)
     artifact.size_bytes, artifact.sha256 = stored.size_bytes, stored.sha256
     reach("artifact.verified")
@@ -136,8 +151,8 @@ class _Meter:
 def _forget(artifact: Artifact) -> None:
     """Take back a failed upload at once where that can be done; the sweep does the rest."""
     with suppress(ModelpoolError, DatabaseError):
-        row = Artifact.unscoped.filter(pk=artifact.pk)
-        row.update(state=Artifact.State.DELETED, deleted_at=timezone.now(), size_bytes=0)
+        row = Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk)
+        row.update(state=Artifact.State.DELETED, deleted_at=Now(), size_bytes=0)
         remove_bytes(artifact)
 
 

@@ -98,12 +98,16 @@ class Sweep:
         for tenant_id in ready.values_list("tenant_id", flat=True).distinct():
             self._report_missing(store, alias, tenant_id, {})
 
-    def _remove_orphans(self, store: ArtifactStore, objects: Iterable[StoredObject], *, since: datetime, until: datetime) -> None:
+    def _remove_orphans(
+        self, store: ArtifactStore, objects: Iterable[StoredObject], *, since: datetime, until: datetime
+    ) -> None:
         """Remove what no row names: a row is there before its bytes and keys are never reused, so none can come to need it."""
         old = [found for found in objects if since <= found.modified_at < until]
         for at in range(0, len(old), 500):
             batch = old[at : at + 500]
-            named = set(Artifact.unscoped.filter(pk__in=[_id_of(found) for found in batch]).values_list("pk", flat=True))
+            named = set(
+                Artifact.unscoped.filter(pk__in=[_id_of(found) for found in batch]).values_list("pk", flat=True)
+            )
             for found in batch:
                 if _id_of(found) not in named:
                     self._remove_object(store, found)
@@ -114,7 +118,9 @@ class Sweep:
         if not self.is_dry_run:
             store.delete(found.key)
 
-    def _report_missing(self, store: ArtifactStore, alias: str, tenant_id: UUID, objects: dict[str, StoredObject]) -> None:
+    def _report_missing(
+        self, store: ArtifactStore, alias: str, tenant_id: UUID, objects: dict[str, StoredObject]
+    ) -> None:
         ready = Artifact.unscoped.filter(tenant_id=tenant_id, store=alias, state=Artifact.State.READY)
         for artifact in ready.iterator(chunk_size=500):
             found = objects.get(artifact.key)

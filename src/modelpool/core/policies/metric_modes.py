@@ -8,7 +8,21 @@ from collections.abc import Mapping
 from modelpool.core.policies.base import Mode
 
 _LESS_IS_BETTER = frozenset(
-    {"rmse", "mae", "mse", "msle", "rmsle", "mape", "smape", "medae", "brier_score", "logloss", "perplexity", "wer", "cer"}
+    {
+        "rmse",
+        "mae",
+        "mse",
+        "msle",
+        "rmsle",
+        "mape",
+        "smape",
+        "medae",
+        "brier_score",
+        "logloss",
+        "perplexity",
+        "wer",
+        "cer",
+    }
 )
 _LESS_ENDINGS = ("_loss", "_error", "_deviance", "_distance", "_rmse", "_mae", "_mse")
 _PREFIXES = ("cv_", "test_", "val_", "validation_", "train_", "holdout_")

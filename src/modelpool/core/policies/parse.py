@@ -31,7 +31,7 @@ class _LatestForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
 class _BestMetricForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="best_metric"):
     metric: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
     mode: Mode | None = None
-    min_improvement: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    min_improvement: Annotated[float, msgspec.Meta(ge=0, le=1e300)] = 0.0
 
     def build(self) -> ActivationPolicy:
         return BestMetric(metric=self.metric, mode=self.mode, min_improvement=self.min_improvement)
@@ -47,7 +47,9 @@ def parse_policy(form: str | dict[str, Any] | None, *, field: str = "policy") ->
     try:
         return _convert({"name": form} if isinstance(form, str) else form)
     except msgspec.ValidationError as error:
-        raise InvalidField(field, f"{error}; the policies are {', '.join(POLICY_NAMES)}.", code="invalid_policy") from error
+        raise InvalidField(
+            field, f"{error}; the policies are {', '.join(POLICY_NAMES)}.", code="invalid_policy"
+        ) from error
 
 
 def _convert(form: Any) -> ActivationPolicy:

@@ -8,158 +8,248 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('storage', '0001_initial'),
-        ('tenants', '0001_initial'),
+        ("storage", "0001_initial"),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ModelVersion',
+            name="ModelVersion",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('number', models.IntegerField()),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('ready', 'Ready'), ('failed', 'Failed'), ('deleted', 'Deleted')], default='ready', max_length=16)),
-                ('trust', models.CharField(choices=[('trained', 'Trained'), ('uploaded-data', 'Uploaded Data'), ('uploaded-code', 'Uploaded Code'), ('quarantined', 'Quarantined')], default='uploaded-data', max_length=16)),
-                ('description', models.TextField(blank=True)),
-                ('format', models.CharField(max_length=32)),
-                ('serving_format', models.CharField(max_length=32)),
-                ('size_bytes', models.BigIntegerField()),
-                ('sha256', models.CharField(max_length=64)),
-                ('signature', models.JSONField()),
-                ('parity', models.JSONField(blank=True, null=True)),
-                ('metrics', models.JSONField(blank=True, default=dict)),
-                ('primary_metric', models.CharField(blank=True, max_length=64)),
-                ('primary_mode', models.CharField(default='max', max_length=3)),
-                ('params', models.JSONField(blank=True, default=dict)),
-                ('tags', models.JSONField(blank=True, default=dict)),
-                ('figures', models.JSONField(blank=True, default=dict)),
-                ('libraries', models.JSONField(blank=True, default=dict, help_text='Library name to version, at training.')),
-                ('job_id', models.UUIDField(blank=True, null=True)),
-                ('dataset_id', models.UUIDField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('created_by', models.CharField(blank=True, max_length=200)),
-                ('deleted_at', models.DateTimeField(blank=True, null=True)),
-                ('artifact', models.ForeignKey(null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to='storage.artifact')),
-                ('compiled', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to='storage.artifact')),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("number", models.IntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("ready", "Ready"),
+                            ("failed", "Failed"),
+                            ("deleted", "Deleted"),
+                        ],
+                        default="ready",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "trust",
+                    models.CharField(
+                        choices=[
+                            ("trained", "Trained"),
+                            ("uploaded-data", "Uploaded Data"),
+                            ("uploaded-code", "Uploaded Code"),
+                            ("quarantined", "Quarantined"),
+                        ],
+                        default="uploaded-data",
+                        max_length=16,
+                    ),
+                ),
+                ("description", models.TextField(blank=True)),
+                ("format", models.CharField(max_length=32)),
+                ("serving_format", models.CharField(max_length=32)),
+                ("size_bytes", models.BigIntegerField()),
+                ("sha256", models.CharField(max_length=64)),
+                ("signature", models.JSONField()),
+                ("parity", models.JSONField(blank=True, null=True)),
+                ("metrics", models.JSONField(blank=True, default=dict)),
+                ("primary_metric", models.CharField(blank=True, max_length=64)),
+                ("primary_mode", models.CharField(default="max", max_length=3)),
+                ("params", models.JSONField(blank=True, default=dict)),
+                ("tags", models.JSONField(blank=True, default=dict)),
+                ("figures", models.JSONField(blank=True, default=dict)),
+                (
+                    "libraries",
+                    models.JSONField(blank=True, default=dict, help_text="Library name to version, at training."),
+                ),
+                ("job_id", models.UUIDField(blank=True, null=True)),
+                ("dataset_id", models.UUIDField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("created_by", models.CharField(blank=True, max_length=200)),
+                ("deleted_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "artifact",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.RESTRICT, related_name="+", to="storage.artifact"
+                    ),
+                ),
+                (
+                    "compiled",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="+",
+                        to="storage.artifact",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenants.tenant"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'modelpool_model_version',
-                'abstract': False,
-                'base_manager_name': 'unscoped',
+                "db_table": "modelpool_model_version",
+                "abstract": False,
+                "base_manager_name": "unscoped",
             },
             managers=[
-                ('objects', django.db.models.manager.Manager()),
-                ('unscoped', django.db.models.manager.Manager()),
+                ("objects", django.db.models.manager.Manager()),
+                ("unscoped", django.db.models.manager.Manager()),
             ],
         ),
         migrations.CreateModel(
-            name='RegisteredModel',
+            name="RegisteredModel",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=63)),
-                ('description', models.TextField(blank=True)),
-                ('policy', models.JSONField(default=dict)),
-                ('store', models.CharField(blank=True, help_text="Alias; empty means the tenant's.", max_length=63)),
-                ('tags', models.JSONField(blank=True, default=dict)),
-                ('last_number', models.IntegerField(default=0)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by', models.CharField(blank=True, max_length=200)),
-                ('active_version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to='registry.modelversion')),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=63)),
+                ("description", models.TextField(blank=True)),
+                ("policy", models.JSONField(default=dict)),
+                ("store", models.CharField(blank=True, help_text="Alias; empty means the tenant's.", max_length=63)),
+                ("tags", models.JSONField(blank=True, default=dict)),
+                ("last_number", models.IntegerField(default=0)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("created_by", models.CharField(blank=True, max_length=200)),
+                (
+                    "active_version",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="+",
+                        to="registry.modelversion",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenants.tenant"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'modelpool_model',
-                'abstract': False,
-                'base_manager_name': 'unscoped',
+                "db_table": "modelpool_model",
+                "abstract": False,
+                "base_manager_name": "unscoped",
             },
             managers=[
-                ('objects', django.db.models.manager.Manager()),
-                ('unscoped', django.db.models.manager.Manager()),
+                ("objects", django.db.models.manager.Manager()),
+                ("unscoped", django.db.models.manager.Manager()),
             ],
         ),
         migrations.AddField(
-            model_name='modelversion',
-            name='model',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='registry.registeredmodel'),
+            model_name="modelversion",
+            name="model",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="registry.registeredmodel"
+            ),
         ),
         migrations.CreateModel(
-            name='ModelAlias',
+            name="ModelAlias",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=63)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='registry.modelversion')),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='registry.registeredmodel')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=63)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenants.tenant"
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="registry.modelversion"
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="registry.registeredmodel"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'modelpool_model_alias',
-                'abstract': False,
-                'base_manager_name': 'unscoped',
+                "db_table": "modelpool_model_alias",
+                "abstract": False,
+                "base_manager_name": "unscoped",
             },
             managers=[
-                ('objects', django.db.models.manager.Manager()),
-                ('unscoped', django.db.models.manager.Manager()),
+                ("objects", django.db.models.manager.Manager()),
+                ("unscoped", django.db.models.manager.Manager()),
             ],
         ),
         migrations.CreateModel(
-            name='Activation',
+            name="Activation",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('number', models.IntegerField(null=True)),
-                ('previous', models.IntegerField(null=True)),
-                ('reason', models.CharField(max_length=64)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('by', models.CharField(blank=True, max_length=200)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='registry.registeredmodel')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("number", models.IntegerField(null=True)),
+                ("previous", models.IntegerField(null=True)),
+                ("reason", models.CharField(max_length=64)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("by", models.CharField(blank=True, max_length=200)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenants.tenant"
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="registry.registeredmodel"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'modelpool_activation',
-                'abstract': False,
-                'base_manager_name': 'unscoped',
+                "db_table": "modelpool_activation",
+                "abstract": False,
+                "base_manager_name": "unscoped",
             },
             managers=[
-                ('objects', django.db.models.manager.Manager()),
-                ('unscoped', django.db.models.manager.Manager()),
+                ("objects", django.db.models.manager.Manager()),
+                ("unscoped", django.db.models.manager.Manager()),
             ],
         ),
         migrations.AddIndex(
-            model_name='registeredmodel',
-            index=models.Index(fields=['tenant', '-created_at'], name='model_by_tenant'),
+            model_name="registeredmodel",
+            index=models.Index(fields=["tenant", "-created_at"], name="model_by_tenant"),
         ),
         migrations.AddConstraint(
-            model_name='registeredmodel',
-            constraint=models.UniqueConstraint(fields=('tenant', 'name'), name='model_name_once_per_tenant'),
+            model_name="registeredmodel",
+            constraint=models.UniqueConstraint(fields=("tenant", "name"), name="model_name_once_per_tenant"),
         ),
         migrations.AddConstraint(
-            model_name='registeredmodel',
-            constraint=models.CheckConstraint(condition=models.Q(('name__regex', '^[a-z0-9][a-z0-9_-]{0,62}$')), name='model_name_is_valid'),
+            model_name="registeredmodel",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("name__regex", "^[a-z0-9][a-z0-9_-]{0,62}$")), name="model_name_is_valid"
+            ),
         ),
         migrations.AddIndex(
-            model_name='modelversion',
-            index=models.Index(fields=['tenant', 'model', '-number'], name='version_by_model'),
+            model_name="modelversion",
+            index=models.Index(fields=["tenant", "model", "-number"], name="version_by_model"),
         ),
         migrations.AddConstraint(
-            model_name='modelversion',
-            constraint=models.UniqueConstraint(fields=('model', 'number'), name='version_number_once_per_model'),
+            model_name="modelversion",
+            constraint=models.UniqueConstraint(fields=("model", "number"), name="version_number_once_per_model"),
         ),
         migrations.AddConstraint(
-            model_name='modelversion',
-            constraint=models.UniqueConstraint(condition=models.Q(('job_id__isnull', False)), fields=('job_id',), name='one_version_per_job'),
+            model_name="modelversion",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("job_id__isnull", False)), fields=("job_id",), name="one_version_per_job"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='modelalias',
-            constraint=models.UniqueConstraint(fields=('model', 'name'), name='alias_once_per_model'),
+            model_name="modelalias",
+            constraint=models.UniqueConstraint(fields=("model", "name"), name="alias_once_per_model"),
         ),
         migrations.AddIndex(
-            model_name='activation',
-            index=models.Index(fields=['model', '-at'], name='activation_by_model'),
+            model_name="activation",
+            index=models.Index(fields=["model", "-at"], name="activation_by_model"),
         ),
     ]

@@ -79,7 +79,9 @@ class DatabaseStore(ArtifactStore):
         """Remove blobs that are incomplete and were not written to for ``older_than_s``, by the database's clock."""
         with _translated("list its objects"):
             limit = Now() - timedelta(seconds=older_than_s)
-            stale = list(StoredBlob.objects.filter(is_complete=False, modified_at__lt=limit).values_list("pk", flat=True))
+            stale = list(
+                StoredBlob.objects.filter(is_complete=False, modified_at__lt=limit).values_list("pk", flat=True)
+            )
             for blob_id in stale:
                 _remove(blob_id)
         return len(stale)

@@ -8,63 +8,82 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('tenants', '0001_initial'),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='StoredBlob',
+            name="StoredBlob",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=65, unique=True)),
-                ('size_bytes', models.BigIntegerField(default=0)),
-                ('is_complete', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=65, unique=True)),
+                ("size_bytes", models.BigIntegerField(default=0)),
+                ("is_complete", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
-                'db_table': 'modelpool_stored_blob',
+                "db_table": "modelpool_stored_blob",
             },
         ),
         migrations.CreateModel(
-            name='Artifact',
+            name="Artifact",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('store', models.CharField(max_length=63)),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('ready', 'Ready'), ('deleted', 'Deleted')], default='pending', max_length=16)),
-                ('filename', models.CharField(blank=True, max_length=200)),
-                ('media_type', models.CharField(default='application/octet-stream', max_length=100)),
-                ('size_bytes', models.BigIntegerField(default=0)),
-                ('sha256', models.CharField(blank=True, max_length=64)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('deleted_at', models.DateTimeField(blank=True, null=True)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("store", models.CharField(max_length=63)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("pending", "Pending"), ("ready", "Ready"), ("deleted", "Deleted")],
+                        default="pending",
+                        max_length=16,
+                    ),
+                ),
+                ("filename", models.CharField(blank=True, max_length=200)),
+                ("media_type", models.CharField(default="application/octet-stream", max_length=100)),
+                ("size_bytes", models.BigIntegerField(default=0)),
+                ("sha256", models.CharField(blank=True, max_length=64)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("deleted_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenants.tenant"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'modelpool_artifact',
-                'abstract': False,
-                'base_manager_name': 'unscoped',
-                'indexes': [models.Index(fields=['state', 'created_at'], name='artifact_by_state'), models.Index(fields=['tenant', 'state'], name='artifact_by_tenant')],
+                "db_table": "modelpool_artifact",
+                "abstract": False,
+                "base_manager_name": "unscoped",
+                "indexes": [
+                    models.Index(fields=["state", "created_at"], name="artifact_by_state"),
+                    models.Index(fields=["tenant", "state"], name="artifact_by_tenant"),
+                ],
             },
             managers=[
-                ('objects', django.db.models.manager.Manager()),
-                ('unscoped', django.db.models.manager.Manager()),
+                ("objects", django.db.models.manager.Manager()),
+                ("unscoped", django.db.models.manager.Manager()),
             ],
         ),
         migrations.CreateModel(
-            name='ArtifactChunk',
+            name="ArtifactChunk",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.IntegerField()),
-                ('data', models.BinaryField()),
-                ('blob', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='storage.storedblob')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.IntegerField()),
+                ("data", models.BinaryField()),
+                (
+                    "blob",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="chunks", to="storage.storedblob"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'modelpool_artifact_chunk',
-                'constraints': [models.UniqueConstraint(fields=('blob', 'number'), name='chunk_once')],
+                "db_table": "modelpool_artifact_chunk",
+                "constraints": [models.UniqueConstraint(fields=("blob", "number"), name="chunk_once")],
             },
         ),
     ]

@@ -6,31 +6,38 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('storage', '0001_initial'),
+        ("storage", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='StoreMark',
+            name="StoreMark",
             fields=[
-                ('alias', models.CharField(max_length=63, primary_key=True, serialize=False)),
-                ('mark', models.CharField(max_length=32)),
-                ('since', models.DateTimeField(default=django.utils.timezone.now)),
+                ("alias", models.CharField(max_length=63, primary_key=True, serialize=False)),
+                ("mark", models.CharField(max_length=32)),
+                ("since", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'db_table': 'modelpool_store_mark',
+                "db_table": "modelpool_store_mark",
             },
         ),
         migrations.AddField(
-            model_name='artifact',
-            name='touched_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False, help_text="When its upload last moved, by the database's clock."),
+            model_name="artifact",
+            name="touched_at",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(),
+                editable=False,
+                help_text="When its upload last moved, by the database's clock.",
+            ),
         ),
         migrations.AddField(
-            model_name='storedblob',
-            name='modified_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False, help_text="Its last write, by the database's clock."),
+            model_name="storedblob",
+            name="modified_at",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(),
+                editable=False,
+                help_text="Its last write, by the database's clock.",
+            ),
         ),
     ]

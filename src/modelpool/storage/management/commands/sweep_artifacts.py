@@ -17,7 +17,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare ``--grace`` and ``--dry-run``."""
-        parser.add_argument("--grace", type=_duration, default=None, help="Leave alone what is younger, such as '1h' (limits.orphan_grace).")
+        parser.add_argument(
+            "--grace",
+            type=_duration,
+            default=None,
+            help="Leave alone what is younger, such as '1h' (limits.orphan_grace).",
+        )
         parser.add_argument("--dry-run", action="store_true", help="Only say what would be removed.")
 
     def handle(self, *args: Any, grace: float | None, dry_run: bool, verbosity: int, **options: Any) -> None:

@@ -1,0 +1,53 @@
+"""Aliases: movable names of versions, such as ``champion``."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from modelpool.core.errors import AliasNotFound, VersionNotReady
+from modelpool.core.names import check_name
+from modelpool.registry.feed import announce
+from modelpool.registry.locking import lock_model
+from modelpool.registry.models import ModelAlias, ModelVersion, RegisteredModel
+from modelpool.registry.versions import get_version
+from modelpool.tenants import audit
+from modelpool.tenants.actors import Actor
+
+
+def set_alias(model: RegisteredModel, *, name: str, number: int, actor: Actor) -> ModelAlias:
+    """Point the alias at a ready version, from nowhere or from another one."""
+    check_name(name, field="alias")
+    with transaction.atomic():
+        locked = lock_model(model)
+        version = get_version(locked, number)
+        if version.state != ModelVersion.State.READY:
+            raise VersionNotReady(locked.name, number, version.state)
+        alias = _of(locked).filter(name=name).select_related("version").first()
+        before = None if alias is None else alias.version.number
+        if alias is None:
+            alias = ModelAlias(tenant=locked.tenant, model=locked, name=name)
+        if before != number:
+            alias.version = version
+            alias.save()
+            details = {"from": before, "to": number}
+            audit.record(
+                "alias.set", actor=actor, tenant=locked.tenant, target=f"{locked.name}@{name}", details=details
+            )
+            announce(locked)
+    return alias
+
+
+def delete_alias(model: RegisteredModel, *, name: str, actor: Actor) -> None:
+    """Delete the alias; raise :class:`AliasNotFound`."""
+    with transaction.atomic():
+        locked = lock_model(model)
+        deleted, _ = _of(locked).filter(name=name).delete()
+        if not deleted:
+            raise AliasNotFound(locked.name, name[:63])
+        audit.record("alias.delete", actor=actor, tenant=locked.tenant, target=f"{locked.name}@{name}")
+        announce(locked)
+
+
+def _of(model: RegisteredModel) -> QuerySet[ModelAlias]:
+    return ModelAlias.objects.for_tenant(model.tenant_id).filter(model=model)

@@ -1,0 +1,44 @@
+"""Every change to models, versions and aliases, and the looking up of one: the app's public face.
+
+Each change is one transaction with its audit row and its entry in the change feed, under the lock of the model's row.
+Lists are in :mod:`modelpool.registry.querysets`, uploads in :mod:`modelpool.registry.uploads`.
+"""
+
+from modelpool.registry.activation import UNSET, activate_best, activate_version, roll_back
+from modelpool.registry.aliases import delete_alias, set_alias
+from modelpool.registry.pools import create_model, delete_model, get_model, get_or_create_model, store_of, update_model
+from modelpool.registry.versions import (
+    ACTIVATE_CHOICES,
+    Activate,
+    NewVersion,
+    check_activate,
+    delete_version,
+    get_version,
+    register_version,
+    resolve,
+    update_version,
+)
+
+__all__ = [
+    "ACTIVATE_CHOICES",
+    "UNSET",
+    "Activate",
+    "NewVersion",
+    "activate_best",
+    "activate_version",
+    "check_activate",
+    "create_model",
+    "delete_alias",
+    "delete_model",
+    "delete_version",
+    "get_model",
+    "get_or_create_model",
+    "get_version",
+    "register_version",
+    "resolve",
+    "roll_back",
+    "set_alias",
+    "store_of",
+    "update_model",
+    "update_version",
+]
