@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_type_hint
 import msgspec
 
 from modelpool.core.plugins import PluginRegistry
-from modelpool.core.signature import ModelSignature
+from modelpool.core.signature import ModelSignature, TensorSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +75,10 @@ class Run(ABC):
     data: pd.DataFrame
     """The whole table, ``(n_rows, n_columns)``, the target included: numbers as float64 or int64, booleans as bool, text and
     categories as objects with ``""`` for missing, dates as float64 seconds since 1970 UTC with NaN for missing."""
+
+    columns: tuple[TensorSpec, ...] = ()
+    """How each column of ``data`` stands on the wire of predictions: dates are numbers in ``data`` and ``datetime`` here.
+    Empty where nothing is known but the frame."""
 
     target: str | None
     params: TrainerParams
