@@ -40,9 +40,7 @@ _ZIP_MEMBERS = {
 }
 
 
-_OLD_PICKLE = re.compile(
-    rb"c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n|\([dlcitp(]\w*[\n.]?|[\]})][qp]|ccopy_reg|\(S'|\(V|\(I\d"
-)
+_OLD_PICKLE = re.compile(rb"c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n|\([dlcitp(]\w*[\n.]?|[\]})][qp]|ccopy_reg|\(S'|\(V|\(I\d")
 
 
 def refuse_code(head: bytes, *, suffix: str = "") -> None:
@@ -74,6 +72,4 @@ def _kind_of_zip(head: bytes) -> str | None:
     """Tell a torch or Keras archive by the name of its first member (APPNOTE.TXT 4.3.7: the name is at byte 30)."""
     length = int.from_bytes(head[26:28], "little")
     member = head[30 : 30 + length]
-    return next(
-        (kind for end, kind in _ZIP_MEMBERS.items() if member.endswith(end)), None
-    )
+    return next((kind for end, kind in _ZIP_MEMBERS.items() if member.endswith(end)), None)

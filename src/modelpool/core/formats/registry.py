@@ -42,6 +42,4 @@ def detect_format(head: bytes, filename: str | None = None) -> ModelFormat:
     if named or len(candidates) == 1:
         return (named or candidates)[0]
     known = ", ".join(f"{name} ({plugin.suffix})" for name, plugin in FORMATS)
-    raise UnloadableModel(
-        f"The file is of no format that is known here; upload one of: {known}."
-    )
+    raise UnloadableModel(f"The file is of no format that is known here; upload one of: {known}.")
