@@ -68,7 +68,14 @@ class ServerSettings(_Table):
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     trusted_proxies: tuple[str, ...] = ()
     public_url: str | None = None
+    threads: int = 8
+    max_streams: int = 64
+    max_connections: int = 4096
+    keep_alive: Duration = Duration(20)
+    head_timeout: Duration = Duration(15)
+    body_timeout: Duration = Duration(60)
     drain_timeout: Duration = Duration(30)
+    access_log: bool = False
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -30,7 +30,11 @@ def database_settings(url: str, *, home: Home) -> dict[str, Any]:
         path = unquote(parts.path.removeprefix("/"))
         if not path or parts.netloc:
             raise ConfigurationError(f"database.url: {url!r} names no file; write sqlite:///modelpool.sqlite3")
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(home.resolve(path)), "OPTIONS": dict(_SQLITE_OPTIONS)}
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(home.resolve(path)),
+            "OPTIONS": dict(_SQLITE_OPTIONS),
+        }
     if parts.scheme in ("postgres", "postgresql"):
         return _postgres(parts)
     raise ConfigurationError(f"database.url: {parts.scheme!r} is not known; begin with sqlite:/// or postgres://")

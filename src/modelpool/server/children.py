@@ -1,0 +1,87 @@
+"""The supervisor's children: one slot for each process that should run, its present process, and when to start it again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 30.0
+_STABLE_S = 10.0
+
+
+@dataclass(slots=True)
+class Child:
+    """A running process; ``ready_fd`` can be read once it serves, and is -1 afterwards or where none is waited for."""
+
+    process: subprocess.Popen[bytes]
+    started_at: float
+    ready_fd: int = -1
+    is_ready: bool = False
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the process if it still runs."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def forget_ready_fd(self) -> None:
+        """Close the descriptor that told when the process is ready."""
+        if self.ready_fd >= 0:
+            os.close(self.ready_fd)
+            self.ready_fd = -1
+
+
+@dataclass(slots=True)
+class Slot:
+    """A process that should run; ``successor`` takes its place once ready, in a rolling restart."""
+
+    kind: str
+    number: int
+    child: Child | None = None
+    successor: Child | None = None
+    retired: list[Child] = field(default_factory=list)
+    failures: int = 0
+    start_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What people read: ``web 1``."""
+        return f"{self.kind} {self.number}"
+
+    def children(self) -> list[Child]:
+        """Return all processes of this slot, the present one first."""
+        return [child for child in (self.child, self.successor, *self.retired) if child is not None]
+
+    def note_exit(self, child: Child) -> None:
+        """Plan the next start: at once after a good while, later and later when it keeps failing (up to 30 s)."""
+        lived_s = time.monotonic() - child.started_at
+        self.failures = 0 if lived_s > _STABLE_S else self.failures + 1
+        pause_s = 0.0 if child.is_ready and self.failures <= 1 else _FIRST_PAUSE_S * 2 ** min(self.failures, 10)
+        self.start_at = time.monotonic() + min(pause_s, _LONGEST_PAUSE_S)
+
+
+def start_child(module: str, *, arguments: Sequence[str], environment: dict[str, str], socket_fd: int = -1) -> Child:
+    """Start ``python -m module`` in a process group of its own, so that Ctrl-C reaches the supervisor alone.
+
+    With ``socket_fd`` the child inherits that socket and a pipe on which it says that it is ready.
+    """
+    command = [sys.executable, "-P", "-m", module, *arguments, "--parent", str(os.getpid())]
+    if socket_fd < 0:
+        return Child(_popen(command, environment, ()), time.monotonic(), is_ready=True)
+    read_fd, write_fd = os.pipe()
+    try:
+        process = _popen(
+            [*command, "--socket", str(socket_fd), "--ready", str(write_fd)], environment, (socket_fd, write_fd)
+        )
+    finally:
+        os.close(write_fd)
+    return Child(process, time.monotonic(), ready_fd=read_fd)
+
+
+def _popen(command: list[str], environment: dict[str, str], pass_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, env=environment, pass_fds=pass_fds, stdin=subprocess.DEVNULL, process_group=0)

@@ -1,0 +1,49 @@
+"""The command line put together: one line for each group, and one place where errors become sentences."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from modelpool import __version__
+from modelpool.core.errors import ConfigurationError, ModelpoolError
+from modelpool.server.cli import serving
+from modelpool.server.cli.output import print_error
+from modelpool.server.process import EXIT_CONFIGURATION
+
+app = typer.Typer(
+    name="modelpool",
+    help="Train, keep and serve pools of machine-learning models for many tenants.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+serving.register(app)
+
+
+@app.callback()
+def options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Train, keep and serve pools of machine-learning models for many tenants."""
+    if version:
+        typer.echo(f"modelpool {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; every error that is not a fault of the program ends as one sentence and an exit code."""
+    try:
+        app()
+    except ConfigurationError as error:
+        print_error(error)
+        sys.exit(EXIT_CONFIGURATION)
+    except ModelpoolError as error:
+        print_error(error)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,70 @@
+"""How results and errors are printed: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from modelpool.core.errors import ModelpoolError
+
+_console = Console(highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document, indented, to standard output."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], *, columns: Sequence[str], as_json: bool) -> None:
+    """Print rows: a table with these columns, or all their fields as a JSON list."""
+    rows = list(rows)
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        table.add_row(*(show(row.get(column)) for column in columns))
+    _console.print(table) if rows else _console.print("none", style="dim")
+
+
+def print_fields(document: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print one thing: a line for each field, or JSON."""
+    if as_json:
+        print_json(document)
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in document.items():
+        table.add_row(name.replace("_", " "), show(value))
+    _console.print(table)
+
+
+def print_error(error: ModelpoolError) -> None:
+    """Print the sentence and the wrong fields to standard error."""
+    print(f"modelpool: {error.detail}", file=sys.stderr)
+    for item in error.errors:
+        if item.detail not in error.detail:
+            print(f"  {item.field}: {item.detail}", file=sys.stderr)
+
+
+def show(value: Any) -> str:
+    """Return a value as people read it in a table."""
+    if value is None or value in ("", [], {}):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={show(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(show(item) for item in value)
+    return str(value)

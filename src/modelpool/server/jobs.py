@@ -1,0 +1,50 @@
+"""One job worker process: ``modelpool worker``, and what the supervisor starts as ``python -m modelpool.server.jobs``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+import django
+
+from modelpool import conf
+from modelpool.core.errors import ConfigurationError
+from modelpool.server.logs import configure_logging
+from modelpool.server.process import EXIT_CONFIGURATION, die_with_parent
+
+
+def main() -> None:
+    """Run as a child of the supervisor; exit code 78 means that the settings are wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--parent", type=int, required=True)
+    die_with_parent(parser.parse_args().parent)
+    try:
+        run()
+    except ConfigurationError as error:
+        print(f"modelpool: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIGURATION)
+
+
+def run() -> None:
+    """Work on jobs until SIGTERM or SIGINT: then the worker takes no other job, and gives back or ends the one it has."""
+    configure_logging(conf.settings().server)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
+    django.setup()
+    from modelpool.training.worker import run_worker  # its imports need Django's apps
+
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    run_worker(stop)
+
+
+if __name__ == "__main__":
+    main()

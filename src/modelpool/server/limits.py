@@ -1,0 +1,26 @@
+"""How large the body of a request may be, by route and content type."""
+
+from __future__ import annotations
+
+import re
+
+from modelpool.conf import Settings
+
+_UPLOADS = re.compile(
+    r"/api/v1/tenants/[^/]+/(datasets|models/[^/]+/(train|versions))/?|/console/.+|/api/2\.0/mlflow-artifacts/.+"
+)
+_TENANT_PREFIX = re.compile(r"/tenants/[^/]+/mlflow(?=/)")
+_PREDICTS = re.compile(r"/api/v1/tenants/.+/predict/?|(/tenants/[^/]+)?/v2/.+/infer/?")
+_FORM_BYTES = 1024 * 1024
+
+
+def body_limit(path: str, *, content_type: str, settings: Settings) -> int:
+    """Return how many bytes are read: JSON is parsed whole in memory and stays small, files on upload routes are streamed."""
+    limits = settings.limits
+    path = _TENANT_PREFIX.sub("", path)
+    if _PREDICTS.fullmatch(path):
+        return settings.serving.max_body
+    is_json = content_type.partition(";")[0].strip().lower().endswith("json")
+    if _UPLOADS.fullmatch(path) and not is_json:
+        return max(limits.max_upload, limits.max_dataset) + _FORM_BYTES
+    return limits.max_json

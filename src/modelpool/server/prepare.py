@@ -1,0 +1,120 @@
+"""Making a home ready to be served: secret, tables, stores, trainers. Run as ``python -m modelpool.server.prepare`` by ``serve``.
+
+Every step looks first and changes nothing that is there, so that the second start takes a moment. Runs in a process of its own, because
+the supervisor does without Django.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import django
+
+from modelpool import conf
+from modelpool.core.errors import ConfigurationError, ModelpoolError
+from modelpool.server.logs import configure_logging
+from modelpool.server.process import EXIT_CONFIGURATION
+
+logger = logging.getLogger(__name__)
+
+_MIGRATION_LOCK = 0x6D706D6967  # PostgreSQL advisory lock of migrations: "mpmig"
+
+
+def main() -> None:
+    """Prepare ``MODELPOOL_HOME``; exit code 78 means that the settings are wrong, 1 that something does not answer."""
+    try:
+        configure_logging(conf.settings().server)
+        prepare_home()
+    except ConfigurationError as error:
+        print(f"modelpool: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIGURATION)
+    except ModelpoolError as error:
+        print(f"modelpool: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def prepare_home() -> None:
+    """Do all steps, one process at a time; Django is set up afterwards."""
+    home = conf.home().prepare()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
+    with _alone(home.path / ".prepare.lock"):
+        django.setup()
+        migrate_if_needed()
+        prepare_stores()
+        refresh_trainers()
+        remove_old_files(home.tmp_dir, older_than_s=conf.settings().limits.orphan_grace)
+
+
+def migrate_if_needed() -> None:
+    """Apply the migrations that are missing; on PostgreSQL one server at a time does it."""
+    from django.core.management import call_command
+    from django.db import OperationalError, connection
+
+    from modelpool.server.health import has_pending_migrations
+
+    try:
+        if not has_pending_migrations():
+            return
+        logger.info("applying migrations to the database")
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute(
+                    "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK]
+                )
+            call_command("migrate", interactive=False, verbosity=0)
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
+        connection.close()
+    except OperationalError as error:
+        raise ConfigurationError(f"database.url: the database does not answer: {str(error).strip()}") from error
+
+
+def prepare_stores() -> None:
+    """Write the marker of each new store; one that is not there is said, and does not keep the server from starting."""
+    from modelpool.storage.services import get_store
+
+    for alias in sorted(conf.settings().stores):
+        try:
+            get_store(alias).check()
+        except ModelpoolError as error:
+            logger.error("store %s: %s", alias, error)
+
+
+def refresh_trainers() -> None:
+    """Fill the catalogue of trainers when it is empty, so that the first request can train; workers keep it up to date."""
+    from django.db import DatabaseError
+
+    from modelpool.training.models import TrainerInfo
+    from modelpool.training.services import refresh_catalogue
+
+    try:
+        if not TrainerInfo.objects.exists():
+            refresh_catalogue()
+    except (ModelpoolError, DatabaseError):
+        logger.exception("the catalogue of trainers could not be filled; the job workers will try again")
+
+
+def remove_old_files(folder: Path, *, older_than_s: float) -> None:
+    """Remove what killed processes left in the folder of temporary files."""
+    oldest = time.time() - older_than_s
+    for path in folder.iterdir():
+        if path.is_file() and not path.is_symlink() and path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    main()

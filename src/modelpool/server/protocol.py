@@ -1,0 +1,83 @@
+"""uvicorn's HTTP/1.1 protocol with the limits it lacks: on connections, on the size of a head and on the time it may take."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from modelpool.core.problems import MEDIA_TYPE, Problem, build_problem
+from modelpool.server.gate import MAX_HEAD_BYTES
+
+if TYPE_CHECKING:
+    from uvicorn.server import ServerState
+
+_SWEEP_S = 1.0
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Refuses connections past ``max_connections`` and heads that are too long; :func:`close_slow_heads` ends the slow ones."""
+
+    max_connections = 4096
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.waiting_since: float | None = None
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, or answer 503 at once."""
+        super().connection_made(transport)
+        self.waiting_since = self.loop.time()
+        if len(self.connections) > self.max_connections:
+            detail = "The server has as many connections as it takes."
+            self._refuse(build_problem(503, code="overloaded", detail=detail, retry_after_s=1))
+
+    def on_message_begin(self) -> None:
+        """Start the clock of a head, unless the connection itself started it."""
+        if self.waiting_since is None:
+            self.waiting_since = self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Stop the clock."""
+        self.waiting_since = None
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; a head that is still not whole after 64 KiB is refused."""
+        super().data_received(data)
+        if self.waiting_since is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self._refuse(
+                    build_problem(431, code="headers_too_large", detail="The head of the request is too long.")
+                )
+
+    def _refuse(self, problem: Problem) -> None:
+        body = problem.to_json()
+        headers = {
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            **problem.headers,
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.transport.write(f"HTTP/1.1 {problem.status} {problem.title}\r\n{head}\r\n".encode() + body)
+        self.transport.close()
+
+
+async def close_slow_heads(state: ServerState, *, timeout_s: float) -> None:
+    """For ever close the connections whose head is not whole ``timeout_s`` after its first byte, or after connecting."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        oldest = loop.time() - timeout_s
+        for connection in list(state.connections):
+            since = getattr(connection, "waiting_since", None)
+            if since is not None and since < oldest:
+                with contextlib.suppress(Exception):
+                    connection.transport.close()

@@ -1,0 +1,127 @@
+"""Serving in one web process: the application is put together, and uvicorn runs it on the socket of the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+import uvloop
+from django.core.handlers.wsgi import WSGIHandler
+from django.urls import get_resolver
+
+from modelpool import conf
+from modelpool.conf import Settings
+from modelpool.server.asgi import Front, allowed_hosts, public_prefix
+from modelpool.server.bridge import DjangoLane
+from modelpool.server.gate import HostCheck
+from modelpool.server.health import Readiness
+from modelpool.server.protocol import GuardedProtocol, close_slow_heads
+from modelpool.server.replies import Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+_LAME_DUCK_S = 0.5
+
+
+class Application:
+    """Everything a web process serves, with its beginning and end; an ASGI application with lifespan."""
+
+    def __init__(self, settings: Settings, *, home: conf.Home) -> None:
+        server = settings.server
+        get_resolver().url_patterns  # noqa: B018  imports every route now, not with the first request
+        self.readiness = Readiness(preloaded=lambda: True)
+        self.django = DjangoLane(WSGIHandler(), settings=settings, tmp_dir=home.tmp_dir)
+        hosts = HostCheck(allowed_hosts(server))
+        self._front = Front(self.django, readiness=self.readiness, hosts=hosts, prefix=public_prefix(server))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or start and stop what works in the background."""
+        if scope["type"] == "http":
+            await self._front(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def drain(self) -> None:
+        """Be not ready any more, ask clients to go elsewhere, and end streams that have no end."""
+        self.readiness.is_draining = True
+        self.django.draining.set()
+
+
+class WebServer(uvicorn.Server):
+    """uvicorn that tells the supervisor when it is ready, closes slow heads, and lets clients finish before it ends."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, application: Application, ready_fd: int, head_timeout_s: float
+    ) -> None:
+        super().__init__(config)
+        self._application = application
+        self._ready_fd = ready_fd
+        self._head_timeout_s = head_timeout_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self._sweep = asyncio.ensure_future(close_slow_heads(self.server_state, timeout_s=self._head_timeout_s))
+        os.write(self._ready_fd, b"ready\n")
+        os.close(self._ready_fd)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more; for half a second ask clients on open connections to leave after their next answer; then finish."""
+        self._application.drain()
+        for server in self.servers:
+            server.close()
+        deadline = asyncio.get_running_loop().time() + _LAME_DUCK_S
+        while self.server_state.connections and asyncio.get_running_loop().time() < deadline and not self.force_exit:
+            await asyncio.sleep(0.05)
+        self._sweep.cancel()
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain on the first signal, end at once on the second."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def serve(*, socket_fd: int, ready_fd: int) -> None:
+    """Serve until SIGTERM, then end the process; ends without waiting for threads that are still streaming."""
+    settings = conf.settings()
+    listening = socket.socket(fileno=socket_fd)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(listening, ready_fd, settings))
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+async def _serve(listening: socket.socket, ready_fd: int, settings: Settings) -> None:
+    application = Application(settings, home=conf.home())
+    server = settings.server
+    GuardedProtocol.max_connections = server.max_connections
+    config = uvicorn.Config(
+        application,
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=2048,
+        timeout_keep_alive=int(server.keep_alive),
+        timeout_graceful_shutdown=int(server.drain_timeout),
+    )
+    await WebServer(config, application=application, ready_fd=ready_fd, head_timeout_s=server.head_timeout).serve(
+        [listening]
+    )

@@ -1,0 +1,229 @@
+"""``modelpool serve``: a small parent that starts the web and job processes and sees to it that they run.
+
+It imports nothing of Django and does no work of its own, so there is little that could fail in it. Its children end with it, however
+it ends. SIGTERM and SIGINT drain, a second one kills; SIGHUP replaces the web processes one by one without losing a request.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from modelpool import conf
+from modelpool.server.children import Child, Slot, start_child
+from modelpool.server.process import EXIT_CONFIGURATION
+
+logger = logging.getLogger(__name__)
+
+_GRACE_S = 5.0
+_HOPELESS_FAILURES = 3
+_TICK_S = 0.5
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Supervisor:
+    """Keeps ``settings.server.workers`` web and ``settings.jobs.workers`` job processes running on one socket.
+
+    ``environment`` is the children's. ``on_ready`` is called once, when the first web process serves.
+    """
+
+    def __init__(
+        self,
+        settings: conf.Settings,
+        *,
+        listening: socket.socket,
+        environment: Mapping[str, str],
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._listening = listening
+        self._environment = dict(environment)
+        self._on_ready = on_ready
+        self._slots = [Slot("web", n) for n in range(1, settings.server.workers + 1)]
+        self._slots += [Slot("jobs", n) for n in range(1, settings.jobs.workers + 1)]
+        self._selector = selectors.DefaultSelector()
+        self._rolling: deque[Slot] = deque()
+        self._was_ready = False
+        self._kill_at: float | None = None
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Run until told to stop, or until it is clear that the server cannot start; return the exit code."""
+        wake_fd = self._listen_to_signals()
+        while True:
+            if self._kill_at is None:
+                self._start_missing()
+            for key, _ in self._selector.select(self._pause_s()):
+                if key.fd == wake_fd:
+                    self._handle_signals(os.read(wake_fd, 4096))
+                else:
+                    self._note_ready(key.data)
+            self._reap()
+            if self._kill_at is not None and self._is_finished():
+                return self._exit_code
+
+    # --- signals ------------------------------------------------------------------------------------------------------
+
+    def _listen_to_signals(self) -> int:
+        read_fd, write_fd = os.pipe()
+        os.set_blocking(read_fd, False)
+        os.set_blocking(write_fd, False)
+        signal.set_wakeup_fd(write_fd)
+        for number in _SIGNALS:
+            signal.signal(number, lambda *_: None)
+        self._selector.register(read_fd, selectors.EVENT_READ)
+        return read_fd
+
+    def _handle_signals(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._stop() if self._kill_at is None else self._kill()
+            elif number == signal.SIGHUP and self._kill_at is None:
+                logger.info("replacing the web processes one by one")
+                self._rolling = deque(slot for slot in self._slots if slot.kind == "web")
+                self._roll()
+
+    def _stop(self, exit_code: int = 0) -> None:
+        logger.info("stopping; a second signal ends it at once")
+        self._exit_code = exit_code
+        self._kill_at = time.monotonic() + self._settings.server.drain_timeout + _GRACE_S
+        self._listening.close()
+        for child in self._children():
+            child.send(signal.SIGTERM)
+
+    def _kill(self) -> None:
+        for child in self._children():
+            child.send(signal.SIGKILL)
+
+    # --- starting -----------------------------------------------------------------------------------------------------
+
+    def _start_missing(self) -> None:
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.child is None and slot.start_at <= now:
+                slot.child = self._start(slot)
+
+    def _start(self, slot: Slot) -> Child:
+        if slot.kind == "jobs":
+            return start_child("modelpool.server.jobs", arguments=[], environment=self._environment)
+        socket_fd = self._listening.fileno()
+        child = start_child("modelpool.server.web", arguments=[], environment=self._environment, socket_fd=socket_fd)
+        self._selector.register(child.ready_fd, selectors.EVENT_READ, (slot, child))
+        return child
+
+    def _note_ready(self, data: tuple[Slot, Child]) -> None:
+        """The pipe says ``ready``, or has ended because the process did."""
+        slot, child = data
+        child.is_ready = bool(os.read(child.ready_fd, 16))
+        self._selector.unregister(child.ready_fd)
+        child.forget_ready_fd()
+        if child.is_ready and child is slot.successor:
+            self._succeed(slot)
+        if child.is_ready and not self._was_ready:
+            self._was_ready = True
+            self._on_ready()
+
+    # --- rolling restart ----------------------------------------------------------------------------------------------
+
+    def _roll(self) -> None:
+        if self._rolling and not any(slot.successor for slot in self._slots):
+            slot = self._rolling.popleft()
+            slot.successor = self._start(slot)
+
+    def _succeed(self, slot: Slot) -> None:
+        if slot.child is not None:
+            slot.child.send(signal.SIGTERM)
+            slot.retired.append(slot.child)
+        slot.child, slot.successor = slot.successor, None
+        self._roll()
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        for slot in self._slots:
+            for child in slot.children():
+                if child.process.poll() is not None:
+                    self._bury(slot, child)
+        _reap_strangers(self._children())
+
+    def _bury(self, slot: Slot, child: Child) -> None:
+        self._remove_live_gauges(child.process.pid)
+        if child.ready_fd >= 0:
+            self._selector.unregister(child.ready_fd)
+            child.forget_ready_fd()
+        if child in slot.retired:
+            slot.retired.remove(child)
+        elif child is slot.successor:
+            slot.successor = None
+            self._rolling.clear()
+            logger.error(
+                "the new %s did not start (%s); the old ones stay", slot.name, _in_words(child.process.returncode)
+            )
+        else:
+            slot.child = None
+            if self._kill_at is None:
+                self._note_failure(slot, child)
+
+    def _note_failure(self, slot: Slot, child: Child) -> None:
+        code = child.process.returncode
+        slot.note_exit(child)
+        if code == EXIT_CONFIGURATION and not self._was_ready:
+            self._stop(code)
+        elif slot.kind == "web" and not self._was_ready and slot.failures >= _HOPELESS_FAILURES:
+            logger.critical("the web processes do not come up; giving up")
+            self._stop(1)
+        else:
+            pause_s = max(0.0, slot.start_at - time.monotonic())
+            logger.error("%s ended (%s); starting it again in %.1f s", slot.name, _in_words(code), pause_s)
+
+    def _is_finished(self) -> bool:
+        if self._kill_at is not None and time.monotonic() > self._kill_at:
+            logger.error("draining took longer than server.drain_timeout; ending the rest")
+            self._kill()
+        return not self._children()
+
+    # --- small things -------------------------------------------------------------------------------------------------
+
+    def _children(self) -> list[Child]:
+        return [child for slot in self._slots for child in slot.children()]
+
+    def _pause_s(self) -> float:
+        """How long nothing needs to be done; an end or a signal wakes the loop earlier."""
+        starts = [slot.start_at - time.monotonic() for slot in self._slots if slot.child is None]
+        return max(0.0, min([_TICK_S, *starts])) if self._kill_at is None else 0.1
+
+    def _remove_live_gauges(self, pid: int) -> None:
+        """What prometheus_client calls ``mark_process_dead``: a gauge of living processes forgets this one."""
+        folder = conf.home().run_dir / "metrics"
+        for path in folder.glob(f"gauge_live*_{pid}.db"):
+            path.unlink(missing_ok=True)
+
+
+def _reap_strangers(children: list[Child]) -> None:
+    """As process 1 of a container we inherit the orphans of others, and must let the dead ones go."""
+    if os.getpid() != 1:
+        return
+    known = {child.process.pid for child in children}
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid in known:
+            return
+        os.waitpid(found.si_pid, 0)
+
+
+def _in_words(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
+    return f"exit code {code}"

@@ -1,0 +1,39 @@
+"""The start of one web process: ``python -m modelpool.server.web --socket FD --ready FD --parent PID``, by the supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import django
+
+from modelpool import conf
+from modelpool.core.errors import ConfigurationError
+from modelpool.server.logs import configure_logging
+from modelpool.server.process import EXIT_CONFIGURATION, die_with_parent, raise_file_limit
+
+
+def main() -> None:
+    """Set the process up, then serve until told to stop; exit code 78 means that the settings are wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--ready", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    arguments = parser.parse_args()
+    die_with_parent(arguments.parent)
+    raise_file_limit()
+    try:
+        configure_logging(conf.settings().server)
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
+        django.setup()
+    except ConfigurationError as error:
+        print(f"modelpool: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIGURATION)
+    from modelpool.server.serving import serve  # its imports need Django's apps
+
+    serve(socket_fd=arguments.socket, ready_fd=arguments.ready)
+
+
+if __name__ == "__main__":
+    main()
