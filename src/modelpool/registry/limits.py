@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from modelpool.core.errors import InvalidField
 
 MAX_TAGS = 100
@@ -15,7 +17,7 @@ MAX_TAGS_CHARS = 65_536
 MAX_DESCRIPTION_CHARS = 20_000
 MAX_METRICS = 1000
 MAX_METRIC_NAME_CHARS = 250
-MAX_PARAMS_DEPTH = 16
+MAX_PARAMS_BYTES = 262_144
 
 
 def check_tags(tags: object, *, field: str = "tags") -> dict[str, str]:
@@ -47,6 +49,16 @@ def check_metrics(metrics: object, *, field: str = "metrics") -> dict[str, float
         _check_metric_name(name, field=field): _check_number(value, field=f"{field}.{name}")
         for name, value in metrics.items()
     }
+
+
+def check_params(params: object, *, field: str = "params") -> dict[str, Any]:
+    """Return the parameters, a JSON object of at most :data:`MAX_PARAMS_BYTES`, cleaned."""
+    if not isinstance(params, Mapping):
+        raise InvalidField(field, "must be an object.")
+    cleaned: dict[str, Any] = clean_json(params)
+    if len(msgspec.json.encode(cleaned)) > MAX_PARAMS_BYTES:
+        raise InvalidField(field, f"is longer than {MAX_PARAMS_BYTES} bytes as JSON.")
+    return cleaned
 
 
 def clean_json(value: Any, *, depth: int = 64) -> Any:

@@ -27,6 +27,7 @@ __all__ = [
     "SweepReport",
     "copy_to_file",
     "delete_artifacts",
+    "discard_artifact",
     "get_store",
     "mark_ready",
     "open_artifact",
@@ -58,14 +59,14 @@ def store_artifact(
     error nothing is left but, when the process or the database died, what the sweep removes.
     """
     target = get_store(store)
-    artifact = Artifact.objects.create(
+    artifact: Artifact = Artifact.objects.create(
         tenant=tenant, store=store, filename=_clean(filename), media_type=media_type[:100]
     )
     reach("artifact.reserved")
     try:
         _store(target, artifact, chunks, limit_bytes=limit_bytes, expected_sha256=expected_sha256)
     except BaseException:
-        _forget(artifact)
+        discard_artifact(artifact)
         raise
     return artifact
 
@@ -97,6 +98,17 @@ def delete_artifacts(artifacts: Iterable[Artifact]) -> None:
                 found = Artifact.objects.for_tenant(tenant_id).filter(pk__in=mine[at : at + _ROWS_AT_ONCE])
                 found.update(state=Artifact.State.DELETED, deleted_at=Now())
         transaction.on_commit(lambda: _release(rows))
+
+
+def discard_artifact(artifact: Artifact) -> None:
+    """Take back a stored file that nothing came to name, at once where that can be done; never raises.
+
+    A ready artifact is left alone: something names it. What cannot be removed now, the sweep removes.
+    """
+    with suppress(ModelpoolError, DatabaseError):
+        pending = Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk).exclude(state=Artifact.State.READY)
+        if pending.update(state=Artifact.State.DELETED, deleted_at=Now(), size_bytes=0):
+            remove_bytes(artifact)
 
 
 def sweep(*, grace_s: float, is_dry_run: bool = False, progress: Callable[[str], None] = lambda _: None) -> SweepReport:
@@ -146,14 +158,6 @@ class _Meter:
                 raise TooLarge(self._limit_bytes, "file")
             self._reservation.cover(self.size_bytes)
             yield chunk
-
-
-def _forget(artifact: Artifact) -> None:
-    """Take back a failed upload at once where that can be done; the sweep does the rest."""
-    with suppress(ModelpoolError, DatabaseError):
-        row = Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk)
-        row.update(state=Artifact.State.DELETED, deleted_at=Now(), size_bytes=0)
-        remove_bytes(artifact)
 
 
 def _release(artifacts: list[Artifact]) -> None:

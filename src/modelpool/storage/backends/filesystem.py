@@ -101,7 +101,7 @@ class FilesystemStore(ArtifactStore):
 
     def _sweep_folder(self, tenant: str | None, limit: float) -> int:
         removed = 0
-        for name, found in list(self._files(tenant)):
+        for name, found in tuple(self._files(tenant)):
             if PRIVATE_NAME.fullmatch(name) and found.st_mtime < limit:
                 with self._folder(tenant) as folder, translated("delete a file"):
                     removed += _unlink(folder, name)
@@ -133,9 +133,9 @@ class FilesystemStore(ArtifactStore):
         finally:
             os.close(folder)
 
-    def _tenants(self) -> list[str]:
+    def _tenants(self) -> tuple[str, ...]:
         with self._root.opened() as root, translated("list its folder"):
-            return sorted(name for name in os.listdir(root) if _NAME.fullmatch(name))
+            return tuple(sorted(name for name in os.listdir(root) if _NAME.fullmatch(name)))
 
     def _files(self, tenant: str | None) -> Iterator[tuple[str, os.stat_result]]:
         try:

@@ -1,0 +1,176 @@
+"""Versions that were made elsewhere: stored, looked at in a child process, then registered.
+
+The file goes to the store first and is never parsed here. What is refused is removed again; nothing half-done is seen.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from modelpool import conf
+from modelpool.core.errors import InvalidField
+from modelpool.core.formats import FORMATS, ModelFormat, detect_format
+from modelpool.core.formats.registry import HEAD_BYTES
+from modelpool.core.runtime.isolation import Inspection, ModelHost
+from modelpool.core.signature import ModelSignature
+from modelpool.registry.limits import check_description, check_metrics, check_params, check_tags
+from modelpool.registry.models import ModelVersion, RegisteredModel
+from modelpool.registry.pools import store_of
+from modelpool.registry.versions import NewVersion, register_version
+from modelpool.storage.models import Artifact
+from modelpool.storage.services import copy_to_file, discard_artifact, get_store, store_artifact
+from modelpool.tenants.actors import Actor
+
+
+class UploadMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a client may say about a file; all of it may be left out.
+
+    ``format`` and ``signature`` are checked against the file; left out, the file itself tells them.
+    """
+
+    format: str | None = None
+    signature: ModelSignature | None = None
+    metrics: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    tags: dict[str, Any] = {}
+    description: str = ""
+    activate: Literal["always", "never", "if_better"] | None = None
+
+
+def read_metadata(metadata: object) -> UploadMetadata:
+    """Check the metadata of an upload, a JSON object; raise :class:`InvalidField` that names what is wrong in it."""
+    try:
+        checked = msgspec.convert({} if metadata is None else metadata, UploadMetadata)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$")
+        raise InvalidField(f"metadata{path.strip('`')}", f"{text}.") from error
+    check_tags(checked.tags, field="metadata.tags")
+    check_metrics(checked.metrics, field="metadata.metrics")
+    check_params(checked.params, field="metadata.params")
+    check_description(checked.description, field="metadata.description")
+    if checked.format is not None and checked.format not in FORMATS:
+        raise InvalidField("metadata.format", f"{checked.format[:80]!r} is not one of {', '.join(FORMATS.names())}.")
+    return checked
+
+
+def upload_version(
+    model: RegisteredModel,
+    *,
+    chunks: Iterable[bytes],
+    actor: Actor,
+    filename: str = "",
+    metadata: Mapping[str, Any] | UploadMetadata | None = None,
+    expected_sha256: str | None = None,
+    host: ModelHost | None = None,
+) -> ModelVersion:
+    """Store a model file, prove in a child process that it loads and predicts, and register it as the next version.
+
+    ``host`` is the process's own maker of child processes, where it has one. Raises :class:`UntrustedFormat`,
+    :class:`UnloadableModel` and :class:`InvalidField`; :class:`TooLarge` past ``limits.max_upload``; and what
+    :func:`~modelpool.storage.services.store_artifact` raises. The file is removed after every error.
+    """
+    checked = metadata if isinstance(metadata, UploadMetadata) else read_metadata(metadata)
+    head, rest = _peek(chunks)
+    stated = _format_of(head, filename, checked)
+    artifact = store_artifact(
+        model.tenant,
+        chunks=rest,
+        store=store_of(model),
+        filename=filename,
+        media_type=stated.media_type,
+        limit_bytes=int(conf.settings().limits.max_upload),
+        expected_sha256=expected_sha256,
+    )
+    try:
+        found = _inspect(artifact, checked, stated.name, host or _own_host())
+        return register_version(model, new=_new_version(artifact, checked, found), actor=actor, activate=checked.activate)
+    except BaseException:
+        discard_artifact(artifact)
+        raise
+
+
+def _peek(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first bytes, and all of them again."""
+    source, begun, head = iter(chunks), [], b""
+    for chunk in source:
+        begun.append(chunk)
+        head += chunk[: HEAD_BYTES - len(head)]
+        if len(head) >= HEAD_BYTES:
+            break
+    return head, _chain(begun, source)
+
+
+def _chain(begun: list[bytes], source: Iterator[bytes]) -> Iterator[bytes]:
+    yield from begun
+    yield from source
+
+
+def _format_of(head: bytes, filename: str, metadata: UploadMetadata) -> ModelFormat:
+    """Refuse by the first bytes what could run code or is no model, before anything is stored."""
+    if not head:
+        raise InvalidField("file", "is empty.")
+    found = detect_format(head, filename)
+    if metadata.format is None or metadata.format == found.name:
+        return found
+    stated = FORMATS[metadata.format]
+    if not stated.matches(head):
+        raise InvalidField("metadata.format", f"is {metadata.format!r}, but the file looks like {found.name!r}.")
+    return stated
+
+
+def _inspect(artifact: Artifact, metadata: UploadMetadata, format_name: str, host: ModelHost) -> Inspection:
+    with _as_descriptor(artifact) as descriptor:
+        return host.inspect(
+            descriptor,
+            format=format_name,
+            filename=artifact.filename or None,
+            signature=metadata.signature,
+            timeout_s=float(conf.settings().serving.load_timeout),
+        )
+
+
+@contextmanager
+def _as_descriptor(artifact: Artifact) -> Iterator[int]:
+    """Open the stored file read-only: where the store keeps files that one, else a private copy without a name."""
+    path = get_store(artifact.store).local_path(artifact.key)
+    private = None if path else conf.home().prepare().tmp_dir / f"upload-{artifact.pk.hex}-{secrets.token_hex(8)}"
+    try:
+        if private is not None:
+            copy_to_file(artifact, private)
+        descriptor = os.open(path or private or Path(), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    finally:
+        if private is not None:
+            private.unlink(missing_ok=True)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _new_version(artifact: Artifact, metadata: UploadMetadata, found: Inspection) -> NewVersion:
+    return NewVersion(
+        format=found.format,
+        serving_format=found.format,
+        trust=ModelVersion.Trust.UPLOADED_DATA,
+        artifact=artifact,
+        signature=found.signature,
+        metrics=metadata.metrics,
+        params=metadata.params,
+        tags=metadata.tags,
+        description=metadata.description,
+    )
+
+
+@lru_cache(maxsize=1)
+def _own_host() -> ModelHost:
+    """The host of processes that have no other: command line, console."""
+    serving = conf.settings().serving
+    return ModelHost(int(serving.model_memory_limit), load_timeout_s=float(serving.load_timeout))
