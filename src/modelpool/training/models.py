@@ -16,7 +16,8 @@ from modelpool.tenants.models import TenantOwned
 class Dataset(TenantOwned):
     """A table to train on; inline rows and files sent with a request become one as well.
 
-    ``columns`` (name, type, missing, …) and ``n_rows`` are computed by the worker: the web process does not parse files.
+    ``columns`` (name, dtype, missing, …) and ``n_rows`` are computed by a worker: the web process does not parse files.
+    Until then they are ``None``; where the file cannot be read, ``columns`` is empty and ``warning`` says why.
     """
 
     class Format(models.TextChoices):
@@ -34,12 +35,17 @@ class Dataset(TenantOwned):
     sha256 = models.CharField(max_length=64)
     n_rows = models.BigIntegerField(null=True)
     columns = models.JSONField(null=True)
+    warning = models.TextField(blank=True)
+    profile_until = models.DateTimeField(null=True, editable=False, help_text="Until then a worker is busy reading it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=200, blank=True)
 
     class Meta(TenantOwned.Meta):
         db_table = "modelpool_dataset"
-        indexes: ClassVar = [models.Index(fields=["tenant", "-created_at"], name="dataset_by_tenant")]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "-created_at"], name="dataset_by_tenant"),
+            models.Index(fields=["created_at"], name="dataset_unread", condition=models.Q(columns__isnull=True)),
+        ]
 
     def __str__(self) -> str:
         return self.name or str(self.pk)
@@ -69,7 +75,9 @@ class TrainingJob(TenantOwned):
     trainer = models.CharField(max_length=63)
     target = models.CharField(max_length=200, blank=True)
     params = models.JSONField(default=dict)
-    activate = models.CharField(max_length=16, blank=True, help_text="if_better, always, never; empty: the model's policy decides.")
+    activate = models.CharField(
+        max_length=16, blank=True, help_text="if_better, always, never; empty: the model's policy decides."
+    )
     tags = models.JSONField(default=dict)
     timeout_s = models.FloatField()
     memory_limit_bytes = models.BigIntegerField()
@@ -105,6 +113,8 @@ class TrainingJob(TenantOwned):
             models.Index(fields=["state", "run_after", "created_at"], name="job_queue"),
             models.Index(fields=["tenant", "-created_at"], name="job_by_tenant"),
             models.Index(fields=["model", "-created_at"], name="job_by_model"),
+            models.Index(fields=["state", "tenant", "created_at"], name="job_queue_of_tenant"),
+            models.Index(fields=["tenant", "-started_at"], name="job_last_start"),
         ]
 
     def __str__(self) -> str:
@@ -165,3 +175,17 @@ class TrainerInfo(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class TrainerProblem(models.Model):
+    """A source of trainers that could not be loaded, and why; ``modelpool doctor`` shows it."""
+
+    source = models.CharField(max_length=200, primary_key=True)
+    detail = models.TextField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "modelpool_trainer_problem"
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.detail}"

@@ -1,0 +1,273 @@
+"""What child processes do: train a model, describe a dataset, list a source of trainers.
+
+No Django here, no database and no credential: a child reads its folder and writes to it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from modelpool.core.compile import compile_estimator
+from modelpool.core.compile.base import Parity
+from modelpool.core.errors import BadTrainingData, Invalid, ModelpoolError, UnknownTrainer
+from modelpool.core.formats import FORMATS
+from modelpool.core.signature import ModelSignature
+from modelpool.core.trainer import TrainedModel, Trainer
+from modelpool.training.child import emit
+from modelpool.training.child_run import READING_ENDS_AT, TRAINING_ENDS_AT, ChildRun
+from modelpool.training.messages import (
+    REQUEST_FILE,
+    RESULT_FILE,
+    Failed,
+    LogLine,
+    ProfileRequest,
+    ProfileResult,
+    Progress,
+    Saved,
+    TrainersRequest,
+    TrainersResult,
+    TrainRequest,
+    TrainResult,
+    read_json,
+    write_json,
+)
+from modelpool.training.plain_estimators import sample_of, signature_of
+from modelpool.training.tables import profile_table, read_table
+from modelpool.training.trainer_sources import describe, explain, load_source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LIBRARIES = ("scikit-learn", "numpy", "pandas", "skops", "onnx", "skl2onnx", "onnxruntime", "modelpool")
+_TRIED_ROWS = 5
+_SMALLER_IS_BETTER = ("loss", "error", "rmse", "mse", "mae", "mape", "deviance")
+OUT_OF_MEMORY = (
+    "Training needed more memory than the job's limit. Train on fewer rows or columns, choose a smaller model, or ask for a "
+    "higher memory_limit."
+)
+
+
+def train(folder: Path) -> None:
+    """Train, save, prove that it loads, compile; every way to fail becomes one event."""
+    try:
+        _train(read_json(folder / REQUEST_FILE, TrainRequest), folder=folder)
+    except BaseException as error:  # noqa: BLE001 - the edge of the process
+        emit(LogLine(_traceback_of(error)))
+        emit(_to_failure(error))
+
+
+def profile(folder: Path) -> None:
+    """Describe a dataset; a file that holds no table is a result as well."""
+    request = read_json(folder / REQUEST_FILE, ProfileRequest)
+    try:
+        found = profile_table(Path(request.data), format=request.format).to_dict()
+        result = ProfileResult(n_rows=found["n_rows"], columns=found["columns"])
+    except BadTrainingData as error:
+        result = ProfileResult(warning=error.detail)
+    write_json(folder / RESULT_FILE, result)
+
+
+def trainers(folder: Path) -> None:
+    """List what a source of trainers offers; code that raises is a result as well."""
+    request = read_json(folder / REQUEST_FILE, TrainersRequest)
+    try:
+        result = TrainersResult(trainers=describe(request.source, trainers_dir=Path(request.trainers_dir)))
+    except BaseException as error:  # noqa: BLE001 - a source is code: it may raise anything
+        traceback.print_exc()
+        result = TrainersResult(problem=explain(error, source=request.source))
+    write_json(folder / RESULT_FILE, result)
+
+
+ENTRIES: dict[str, Callable[[Path], None]] = {"train": train, "profile": profile, "trainers": trainers}
+
+
+def _train(request: TrainRequest, *, folder: Path) -> None:
+    run, trainer = _prepare(request)
+    emit(Progress(READING_ENDS_AT, "training"))
+    with _blas_threads():
+        trained = trainer.train(run)
+    trained = _complete(trained, run=run)
+    emit(Progress(TRAINING_ENDS_AT, "saving"))
+    result = _save(trained, run=run, request=request, folder=folder)
+    write_json(folder / RESULT_FILE, result)
+    emit(Saved())
+    if result.is_compilable:
+        emit(Progress(0.93, "compiling"))
+        _compile(trained, result=result, folder=folder)
+        write_json(folder / RESULT_FILE, result)
+
+
+def _prepare(request: TrainRequest) -> tuple[ChildRun, Trainer]:
+    emit(Progress(0.0, "reading data"))
+    table = read_table(Path(request.data), format=request.format, target=request.target)
+    for note in table.notes:
+        emit(LogLine(note))
+    trainer = _find(request)
+    run = ChildRun(
+        table.frame,
+        columns=table.columns,
+        target=request.target,
+        params=_convert(request.params, trainer=trainer),
+        tenant=request.tenant,
+        model=request.model,
+        seed=request.seed,
+    )
+    return run, trainer
+
+
+def _find(request: TrainRequest) -> Trainer:
+    """Load the trainer's source as it is now, which may be newer than the catalogue."""
+    offered = {item.name: item for item in load_source(request.source, trainers_dir=Path(request.trainers_dir))}
+    if request.trainer not in offered:
+        raise UnknownTrainer(request.trainer, sorted(offered))
+    return offered[request.trainer]
+
+
+def _convert(params: dict[str, Any], *, trainer: Trainer) -> Any:
+    try:
+        return msgspec.convert(params, trainer.Params)
+    except msgspec.ValidationError as error:
+        detail = str(error).replace("`$", "`params")
+        raise Invalid(f"The parameters do not fit trainer {trainer.name!r}: {detail}.") from error
+
+
+def _complete(trained: Any, *, run: ChildRun) -> TrainedModel:
+    """Fill in what the trainer left out: sample, signature, primary metric, and what it logged on the way."""
+    if not isinstance(trained, TrainedModel):
+        trained = TrainedModel(trained)
+    if trained.estimator is None:
+        raise BadTrainingData("The trainer returned nothing; return the fitted estimator or a TrainedModel.")
+    sample, signature = trained.sample, trained.signature
+    if trained.format == "sklearn":
+        sample = sample_of(run, estimator=trained.estimator) if sample is None else sample
+        signature = signature or signature_of(run, estimator=trained.estimator, sample=sample)
+    elif signature is None:
+        signature = FORMATS[trained.format].signature_of(trained.estimator)
+    metrics = {**run.metrics, **{str(key): float(value) for key, value in trained.metrics.items()}}
+    metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    primary = trained.primary_metric or next(iter(metrics), None)
+    mode = trained.primary_mode if trained.primary_metric else _guess_mode(primary)
+    return TrainedModel(
+        estimator=trained.estimator,
+        format=trained.format,
+        signature=signature,
+        sample=sample,
+        metrics=metrics,
+        primary_metric=primary,
+        primary_mode=mode,
+        figures={**run.figures, **trained.figures},
+    )
+
+
+def _guess_mode(metric: str | None) -> Any:
+    return "min" if metric and any(word in metric.lower() for word in _SMALLER_IS_BETTER) else "max"
+
+
+def _save(trained: TrainedModel, *, run: ChildRun, request: TrainRequest, folder: Path) -> TrainResult:
+    if trained.format not in FORMATS:
+        raise BadTrainingData(
+            f"The trainer returned format {trained.format!r}; known are {', '.join(FORMATS.names())}."
+        )
+    plugin, signature = FORMATS[trained.format], trained.signature
+    assert signature is not None  # _complete sees to it
+    is_file = isinstance(trained.estimator, bytes | bytearray)
+    data = bytes(trained.estimator) if is_file else plugin.save(trained.estimator, signature=signature)
+    _prove(plugin.load(data, signature), signature=signature, sample=trained.sample)
+    name = f"model{plugin.suffix}"
+    (folder / name).write_bytes(data)
+    return TrainResult(
+        format=trained.format,
+        file=name,
+        is_compilable=trained.format == "sklearn" and not is_file and trained.sample is not None,
+        signature=signature.to_dict(),
+        metrics=dict(trained.metrics),
+        primary_metric=trained.primary_metric or "",
+        primary_mode=trained.primary_mode,
+        params={**msgspec.to_builtins(run.params), "trainer": request.trainer, "target": request.target},
+        figures=dict(trained.figures),
+        libraries=_libraries(),
+    )
+
+
+def _prove(loaded: Any, *, signature: ModelSignature, sample: pd.DataFrame | None) -> None:
+    """Let the model that was read back from its file predict a few rows: what cannot must not become a version."""
+    if sample is not None and signature.is_tabular:
+        rows = sample.head(_TRIED_ROWS)
+        columns = {spec.name: _column(rows[spec.name], dtype=spec.numpy_dtype) for spec in signature.inputs}
+        loaded.predict(columns, list(signature.methods))
+    loaded.close()
+
+
+def _column(values: pd.Series[Any], *, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    has_gaps = dtype.kind in "iub" and bool(values.isna().any())
+    return values.to_numpy(dtype=np.float64 if has_gaps else dtype)
+
+
+def _compile(trained: TrainedModel, *, result: TrainResult, folder: Path) -> None:
+    assert trained.signature is not None and trained.sample is not None  # is_compilable
+    try:
+        made = compile_estimator(trained.estimator, signature=trained.signature, sample=trained.sample)
+    except Exception as error:  # noqa: BLE001 - the model is good without its compiled form
+        traceback.print_exc()
+        result.parity = not_compiled(f"compiling failed: {one_line(error)}").to_dict()
+        return
+    result.parity = made.parity.to_dict()
+    if made.data is not None:
+        result.compiled = "compiled.onnx"
+        (folder / result.compiled).write_bytes(made.data)
+
+
+def not_compiled(reason: str) -> Parity:
+    """Return the parity of a model for which there is nothing to compare."""
+    return Parity(equal=False, rows=0, labels_equal=None, max_abs_diff=None, tolerance=0.0, reason=reason)
+
+
+def one_line(error: BaseException) -> str:
+    """Return ``ValueError: what it said``, without line breaks, at most 1000 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:1000]
+
+
+def _traceback_of(error: BaseException) -> str:
+    """Return the traceback without this file's own frames at its beginning, which tell a trainer's author nothing."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def _to_failure(error: BaseException) -> Failed:
+    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+        return Failed("out_of_memory", OUT_OF_MEMORY)
+    if isinstance(error, ModelpoolError):
+        return Failed(error.code, error.detail)
+    return Failed("trainer_failed", one_line(error))
+
+
+def _libraries() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def _blas_threads() -> Iterator[None]:
+    """Give BLAS the processors back that the zygote kept it from using."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=len(os.sched_getaffinity(0)), user_api="blas"):
+        yield

@@ -1,0 +1,208 @@
+"""Every change to datasets and jobs that people ask for: one transaction each, with its audit row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from modelpool import conf
+from modelpool.core.errors import Conflict, DatasetNotFound, InvalidField, JobIsFinished, JobNotFound, QuotaExceeded
+from modelpool.registry.limits import check_tags
+from modelpool.registry.services import check_activate, get_or_create_model
+from modelpool.storage.services import delete_artifacts, mark_ready, store_artifact
+from modelpool.tenants import audit
+from modelpool.tenants.actors import Actor
+from modelpool.tenants.models import Tenant
+from modelpool.training import catalogue, requests
+from modelpool.training.engines import JobEngine, get_engine
+from modelpool.training.inline_data import encode_inline
+from modelpool.training.models import Dataset, TrainingJob
+from modelpool.training.querysets import count_queued, get_dataset, get_job, job_log, unfinished_jobs_of
+
+__all__ = [
+    "cancel_job",
+    "create_dataset",
+    "create_inline_dataset",
+    "delete_dataset",
+    "get_dataset",
+    "get_job",
+    "job_log",
+    "refresh_catalogue",
+    "submit_job",
+]
+
+refresh_catalogue = catalogue.refresh_catalogue
+
+_MEDIA_TYPES = {
+    Dataset.Format.CSV: "text/csv",
+    Dataset.Format.PARQUET: "application/vnd.apache.parquet",
+    Dataset.Format.JSONL: "application/jsonl",
+    Dataset.Format.JSON: "application/json",
+}
+_RETRY_QUEUED_S = 10.0
+
+
+def create_dataset(
+    tenant: Tenant, *, chunks: Iterable[bytes], format: str, actor: Actor, filename: str = "", name: str = ""
+) -> Dataset:
+    """Keep a data file; its rows are looked at later, in a child process of a worker.
+
+    Raises :class:`TooLarge` past ``[limits] max_dataset`` and :class:`StorageQuotaExceeded`.
+    """
+    if format not in Dataset.Format.values:
+        raise InvalidField("format", f"{format!r:.80} is not one of {', '.join(Dataset.Format.values)}.")
+    artifact = store_artifact(
+        tenant,
+        chunks=chunks,
+        store=tenant.store,
+        filename=filename[:200],
+        media_type=_MEDIA_TYPES[Dataset.Format(format)],
+        limit_bytes=int(conf.settings().limits.max_dataset),
+    )
+    if not artifact.size_bytes:
+        delete_artifacts([artifact])
+        raise InvalidField(
+            "data", "the file is empty; send a table with a header line and at least one row.", code="empty"
+        )
+    with transaction.atomic():
+        dataset: Dataset = Dataset.objects.create(
+            tenant=tenant,
+            name=(name or filename)[:200],
+            format=format,
+            artifact=artifact,
+            size_bytes=artifact.size_bytes,
+            sha256=artifact.sha256,
+            created_by=actor.label[:200],
+        )
+        mark_ready(artifact)
+        details = {"format": format, "size_bytes": artifact.size_bytes, "sha256": artifact.sha256}
+        audit.record("dataset.create", actor=actor, tenant=tenant, target=str(dataset.pk), details=details)
+    return dataset
+
+
+def create_inline_dataset(
+    tenant: Tenant, *, columns: Sequence[Any], rows: Sequence[Any], actor: Actor, name: str = ""
+) -> Dataset:
+    """Keep the rows of a request as a dataset of format ``json``; raise :class:`Invalid` that names the wrong row."""
+    data = encode_inline(columns=columns, rows=rows, max_bytes=int(conf.settings().limits.max_json))
+    return create_dataset(
+        tenant, chunks=[data], format=Dataset.Format.JSON, actor=actor, filename="inline.json", name=name
+    )
+
+
+def delete_dataset(dataset: Dataset, *, actor: Actor) -> None:
+    """Delete a dataset and its file; raise :class:`Conflict` while a job still needs it. Versions keep its id."""
+    with transaction.atomic():
+        locked = Dataset.objects.for_tenant(dataset.tenant_id).select_for_update().filter(pk=dataset.pk).first()
+        if locked is None:
+            raise DatasetNotFound(str(dataset.pk))
+        job = unfinished_jobs_of(locked).first()
+        if job is not None:
+            raise Conflict(f"Job {job.pk} still needs dataset {dataset.pk}; cancel it or wait for it.")
+        audit.record("dataset.delete", actor=actor, tenant=dataset.tenant, target=str(dataset.pk))
+        artifact = locked.artifact
+        locked.delete()
+        delete_artifacts([artifact])
+
+
+def submit_job(
+    tenant: Tenant,
+    *,
+    model: str,
+    trainer: str,
+    dataset: Dataset,
+    actor: Actor,
+    target: str = "",
+    params: Mapping[str, Any] | None = None,
+    activate: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    timeout_s: float | None = None,
+    memory_limit_bytes: int | None = None,
+) -> TrainingJob:
+    """Queue a training; the model is created when it is new.
+
+    Raises :class:`UnknownTrainer`, :class:`Invalid` naming the wrong fields, :class:`DatasetNotFound` also for another
+    tenant's dataset, and :class:`QuotaExceeded` when too many of the tenant's jobs wait already.
+    """
+    limits = conf.settings().jobs
+    check_activate(activate or None)
+    info = requests.check_trainer(trainer)
+    params = {} if params is None else params
+    requests.check_params(params, schema=info.params_schema)
+    values: dict[str, Any] = {
+        "trainer": trainer,
+        "params": dict(params),
+        "target": requests.check_target(target, dataset=dataset),
+        "activate": activate or "",
+        "tags": check_tags({} if tags is None else tags),
+        "timeout_s": requests.check_limit(timeout_s, field="timeout_s", ceiling=float(limits.timeout)),
+        "memory_limit_bytes": int(
+            requests.check_limit(memory_limit_bytes, field="memory_limit_bytes", ceiling=int(limits.memory_limit))
+        ),
+        "max_attempts": limits.max_attempts,
+    }
+    return _queue_job(tenant, model=model, dataset=dataset, values=values, actor=actor)
+
+
+def _queue_job(tenant: Tenant, *, model: str, dataset: Dataset, values: dict[str, Any], actor: Actor) -> TrainingJob:
+    with transaction.atomic():
+        # The lock makes the count below right: two requests of one tenant cannot both take the last place.
+        locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+        _check_quota(locked)
+        still_there = Dataset.objects.for_tenant(tenant).select_for_update(no_key=True).filter(pk=dataset.pk).exists()
+        if not still_there:
+            raise DatasetNotFound(str(dataset.pk))
+        job: TrainingJob = TrainingJob.objects.create(
+            tenant=tenant,
+            model=get_or_create_model(tenant, name=model, actor=actor),
+            dataset=dataset,
+            run_after=Now(),
+            created_by=actor.label[:200],
+            request_id=actor.request_id[:64],
+            **values,
+        )
+        job.refresh_from_db(fields=["run_after"])
+        details = {"model": model, "trainer": job.trainer, "dataset": str(dataset.pk)}
+        audit.record("job.submit", actor=actor, tenant=tenant, target=str(job.pk), details=details)
+        transaction.on_commit(lambda: _engine().submit(job.pk))
+    return job
+
+
+def _check_quota(tenant: Tenant) -> None:
+    own = tenant.max_queued_jobs
+    limit = conf.settings().limits.tenant_queued_jobs if own is None else own
+    if count_queued(tenant) >= limit:
+        detail = f"{limit} jobs of tenant {tenant.name!r} wait already, which is its quota; wait for one to start, or cancel one."
+        raise QuotaExceeded(detail, retry_after_s=_RETRY_QUEUED_S)
+
+
+def cancel_job(job: TrainingJob, *, actor: Actor) -> TrainingJob:
+    """Cancel a waiting job at once; ask the worker of a running one to stop it. Raises :class:`JobIsFinished`."""
+    with transaction.atomic():
+        current = _lock(job)
+        if current.is_final:
+            raise JobIsFinished(str(job.pk), current.state)
+        current.cancel_requested = True
+        if current.state == TrainingJob.State.QUEUED:
+            current.state = TrainingJob.State.CANCELLED
+            current.finished_at = Now()
+        current.save(update_fields=["cancel_requested", "state", "finished_at"])
+        audit.record("job.cancel", actor=actor, tenant=current.tenant, target=str(job.pk))
+        transaction.on_commit(lambda: _engine().cancel(job.pk))
+    current.refresh_from_db()
+    return current
+
+
+def _lock(job: TrainingJob) -> TrainingJob:
+    rows = TrainingJob.objects.for_tenant(job.tenant_id).select_for_update(no_key=True)
+    row: TrainingJob | None = rows.filter(pk=job.pk).first()
+    if row is None:
+        raise JobNotFound(str(job.pk))
+    return row
+
+
+def _engine() -> JobEngine:
+    return get_engine(conf.settings().jobs.engine)
