@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -70,10 +70,12 @@ def upload_version(
     metadata: Mapping[str, Any] | UploadMetadata | None = None,
     expected_sha256: str | None = None,
     host: ModelHost | None = None,
+    in_transaction: Callable[[ModelVersion], None] | None = None,
 ) -> ModelVersion:
     """Store a model file, prove in a child process that it loads and predicts, and register it as the next version.
 
-    ``host`` is the process's own maker of child processes, where it has one. Raises :class:`UntrustedFormat`,
+    ``host`` is the process's own maker of child processes, where it has one; ``in_transaction`` is that of
+    :func:`~modelpool.registry.versions.register_version`. Raises :class:`UntrustedFormat`,
     :class:`UnloadableModel` and :class:`InvalidField`; :class:`TooLarge` past ``limits.max_upload``; and what
     :func:`~modelpool.storage.services.store_artifact` raises. The file is removed after every error.
     """
@@ -91,7 +93,8 @@ def upload_version(
     )
     try:
         found = _inspect(artifact, checked, stated.name, host or _own_host())
-        return register_version(model, new=_new_version(artifact, checked, found), actor=actor, activate=checked.activate)
+        new = _new_version(artifact, checked, found)
+        return register_version(model, new=new, actor=actor, activate=checked.activate, in_transaction=in_transaction)
     except BaseException:
         discard_artifact(artifact)
         raise

@@ -42,3 +42,9 @@ def tenants_where(user: User | AnonymousUser, permission: Permission) -> QuerySe
 def actor_of(user: User, *, request_id: str = "") -> Actor:
     """Return whom the audit trail names for a person."""
     return Actor(kind="user", id=str(user.pk), label=user.get_username(), request_id=request_id)
+
+
+def roles_of(user: User) -> list[tuple[str, str]]:
+    """Return the names of the person's tenants that are not suspended, each with the role in it, by name."""
+    mine = Member.unscoped.filter(user=user, tenant__is_active=True).select_related("tenant").order_by("tenant__name")
+    return [(member.tenant.name, member.role) for member in mine]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -46,10 +46,18 @@ _RETRY_QUEUED_S = 10.0
 
 
 def create_dataset(
-    tenant: Tenant, *, chunks: Iterable[bytes], format: str, actor: Actor, filename: str = "", name: str = ""
+    tenant: Tenant,
+    *,
+    chunks: Iterable[bytes],
+    format: str,
+    actor: Actor,
+    filename: str = "",
+    name: str = "",
+    in_transaction: Callable[[Dataset], None] | None = None,
 ) -> Dataset:
     """Keep a data file; its rows are looked at later, in a child process of a worker.
 
+    ``in_transaction`` is called with the dataset before the commit, for what must hold together with it.
     Raises :class:`TooLarge` past ``[limits] max_dataset`` and :class:`StorageQuotaExceeded`.
     """
     if format not in Dataset.Format.values:
@@ -80,16 +88,30 @@ def create_dataset(
         mark_ready(artifact)
         details = {"format": format, "size_bytes": artifact.size_bytes, "sha256": artifact.sha256}
         audit.record("dataset.create", actor=actor, tenant=tenant, target=str(dataset.pk), details=details)
+        if in_transaction is not None:
+            in_transaction(dataset)
     return dataset
 
 
 def create_inline_dataset(
-    tenant: Tenant, *, columns: Sequence[Any], rows: Sequence[Any], actor: Actor, name: str = ""
+    tenant: Tenant,
+    *,
+    columns: Sequence[Any],
+    rows: Sequence[Any],
+    actor: Actor,
+    name: str = "",
+    in_transaction: Callable[[Dataset], None] | None = None,
 ) -> Dataset:
     """Keep the rows of a request as a dataset of format ``json``; raise :class:`Invalid` that names the wrong row."""
     data = encode_inline(columns=columns, rows=rows, max_bytes=int(conf.settings().limits.max_json))
     return create_dataset(
-        tenant, chunks=[data], format=Dataset.Format.JSON, actor=actor, filename="inline.json", name=name
+        tenant,
+        chunks=[data],
+        format=Dataset.Format.JSON,
+        actor=actor,
+        filename="inline.json",
+        name=name,
+        in_transaction=in_transaction,
     )
 
 
