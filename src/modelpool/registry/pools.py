@@ -62,7 +62,9 @@ def create_model(
     try:
         with transaction.atomic():
             _check_quota(tenant)
-            model: RegisteredModel = RegisteredModel.objects.create(tenant=tenant, name=name, created_by=actor.label[:200], **fields)
+            model: RegisteredModel = RegisteredModel.objects.create(
+                tenant=tenant, name=name, created_by=actor.label[:200], **fields
+            )
             audit.record("model.create", actor=actor, tenant=tenant, target=name, details={"policy": fields["policy"]})
             announce(model)
     except IntegrityError as error:

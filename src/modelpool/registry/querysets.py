@@ -82,7 +82,9 @@ def models_of(tenant: Tenant, *, ordering: str = "-created_at", name_contains: s
     return models.select_related("tenant", "active_version").order_by(*_order(ordering, MODEL_ORDERINGS))
 
 
-def versions_of(model: RegisteredModel, *, state: str | None = None, ordering: str = "-number") -> QuerySet[ModelVersion]:
+def versions_of(
+    model: RegisteredModel, *, state: str | None = None, ordering: str = "-number"
+) -> QuerySet[ModelVersion]:
     """Return the model's versions of one ``state``, by default all but the deleted; ``ordering`` as in :data:`VERSION_ORDERINGS`."""
     versions: QuerySet[ModelVersion] = ModelVersion.objects.for_tenant(model.tenant_id).filter(model=model)
     if state is None:
@@ -192,7 +194,9 @@ def _present_version(version: ModelVersion, aliases: tuple[str, ...]) -> Present
     )
 
 
-def _present_model(model: RegisteredModel, aliases: Mapping[str, int], counted: tuple[int, int | None]) -> PresentedModel:
+def _present_model(
+    model: RegisteredModel, aliases: Mapping[str, int], counted: tuple[int, int | None]
+) -> PresentedModel:
     return PresentedModel(
         id=model.pk,
         tenant=model.tenant.name,

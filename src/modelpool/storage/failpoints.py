@@ -25,15 +25,25 @@ STEPS = (
 )
 """The steps of store, register and delete, in this order."""
 
-_NAME, _, _TIMES = os.environ.get("MODELPOOL_FAILPOINT", "").partition(":")
-_remaining = int(_TIMES or 1)
+_armed = ""
+_remaining = 0
+
+
+def arm(spec: str) -> None:
+    """Arm a step, ``name`` or ``name:times``; an empty text disarms."""
+    global _armed, _remaining
+    _armed, _, times = spec.partition(":")
+    _remaining = int(times or 1)
 
 
 def reach(step: str) -> None:
     """Say that ``step`` is reached; the process ends here when it is the armed one."""
     global _remaining
-    if step != _NAME:
+    if step != _armed:
         return
     _remaining -= 1
     if _remaining == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+arm(os.environ.get("MODELPOOL_FAILPOINT", ""))

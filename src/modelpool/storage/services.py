@@ -106,7 +106,9 @@ def discard_artifact(artifact: Artifact) -> None:
     A ready artifact is left alone: something names it. What cannot be removed now, the sweep removes.
     """
     with suppress(ModelpoolError, DatabaseError):
-        pending = Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk).exclude(state=Artifact.State.READY)
+        pending = (
+            Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk).exclude(state=Artifact.State.READY)
+        )
         if pending.update(state=Artifact.State.DELETED, deleted_at=Now(), size_bytes=0):
             remove_bytes(artifact)
 
