@@ -53,7 +53,7 @@ def _to_seconds(values: pa.Array) -> np.ndarray[Any, Any]:
     import pyarrow as pa
 
     if _is_text(values):
-        return np.asarray(parse_datetimes(values), dtype=np.float64)
+        return parse_datetimes(values)
     micros = values.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
     return np.asarray(micros.to_numpy(zero_copy_only=False), dtype=np.float64) / 1e6
 

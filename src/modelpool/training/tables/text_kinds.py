@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from modelpool.training.tables.chunks import ALL_KINDS, ColumnChunk, Kind
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 MISSING_MARKERS = (
@@ -47,14 +48,16 @@ def text_to_chunk(texts: pa.Array) -> ColumnChunk:
     return ColumnChunk(present, _kinds_of(present, among=frozenset({"datetime"})))
 
 
-def parse_datetimes(texts: pa.Array) -> pd.Series[float]:
+def parse_datetimes(texts: pa.Array) -> np.ndarray[Any, Any]:
     """Return float64 seconds since 1970 UTC, NaN where missing; a time without a zone is UTC. ``ValueError`` for no date."""
     import pandas as pd
 
     series = pd.Series(texts.to_pylist(), dtype=object).str.strip()
     series = series.str.replace(r"[.,](\d{1,6})\d*", r".\1", regex=True)
-    parsed = pd.to_datetime(series, format="ISO8601", utc=True)
-    return (parsed - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    moments = (
+        pd.to_datetime(series, format="ISO8601", utc=True).dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    )
+    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 1e6)
 
 
 def has_decimal_commas(texts: pa.Array) -> bool:

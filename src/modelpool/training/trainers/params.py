@@ -17,6 +17,12 @@ Count = Annotated[int, Meta(ge=1)]
 _SETUP = frozenset({"algorithm", "test_size", "cv_folds", "seed", "drop_columns", "max_categories"})
 
 
+def _names(algorithms: Mapping[str, Algorithm]) -> dict[str, Any]:
+    """Return the JSON Schema of an algorithm's name: the names first, then what else people call them."""
+    others = [name for item in algorithms.values() for name in (*item.aliases, item.class_name)]
+    return {"anyOf": [{"enum": list(algorithms)}, {"title": "other names", "enum": others}]}
+
+
 class TabularParams(TrainerParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What both tabular trainers take; a hyperparameter that is ``null`` has the algorithm's default."""
 
@@ -87,7 +93,7 @@ class TabularClassifierParams(TabularParams, frozen=True, forbid_unknown_fields=
         str,
         Meta(
             description="The algorithm; short names such as 'knn' do as well.",
-            extra_json_schema={"enum": list(CLASSIFIERS)},
+            extra_json_schema=_names(CLASSIFIERS),
         ),
     ] = "random_forest"
     class_weight: Annotated[
@@ -105,7 +111,7 @@ class TabularRegressorParams(TabularParams, frozen=True, forbid_unknown_fields=T
         str,
         Meta(
             description="The algorithm; short names such as 'rf' do as well.",
-            extra_json_schema={"enum": list(REGRESSORS)},
+            extra_json_schema=_names(REGRESSORS),
         ),
     ] = "random_forest"
     alpha: Annotated[float, Meta(ge=0, description="Strength of the regularisation.")] | None = None

@@ -50,7 +50,14 @@ def train_tabular(run: Run, *, task: Task) -> TrainedModel:
     Metrics and figures are of a model fitted without the rows held out, those with ``cv_`` means over the folds of
     all rows; the model that is returned is then fitted on all rows.
     """
-    params = cast("TabularParams", run.params)
+    from threadpoolctl import threadpool_limits
+
+    # One thread for each job: several jobs run side by side, and threads that wait for each other's processor spin.
+    with threadpool_limits(limits=1):
+        return _train(run, task=task, params=cast("TabularParams", run.params))
+
+
+def _train(run: Run, *, task: Task, params: TabularParams) -> TrainedModel:
     seed = run.seed if params.seed is None else params.seed
     run.progress(0.0, "checking the data")
     data = _read(run, task=task, params=params)
@@ -138,9 +145,7 @@ def _measure_hold_out(
 def _cross_validate(run: Run, data: TrainingSet, *, task: Task, params: TabularParams, seed: int) -> dict[str, float]:
     n_folds = count_folds(params.cv_folds, n_rows=len(data), strata=data.strata)
     if n_folds < params.cv_folds:
-        run.log(
-            f"Cross-validation uses {n_folds} folds, not {params.cv_folds}: the data allow no more."
-        )
+        run.log(f"Cross-validation uses {n_folds} folds, not {params.cv_folds}: the data allow no more.")
     if not n_folds:
         return {}
     scores: list[dict[str, float]] = []
