@@ -54,6 +54,8 @@ class LoadedModel(ABC):
 
     signature: ModelSignature
     is_thread_safe: ClassVar[bool] = False
+    warnings: tuple[str, ...] = ()
+    """Sentences for people about the file, such as that another release of the library wrote it."""
 
     @abstractmethod
     def predict(self, inputs: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:
@@ -72,7 +74,7 @@ class LoadedModel(ABC):
     def size_bytes(self) -> int:
         """The memory it holds, as well as it can be told."""
 
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> None:
         """Give back what garbage collection would not; called once, never during a prediction."""
 
 
@@ -111,5 +113,5 @@ class ModelFormat(ABC):
         :class:`~modelpool.core.errors.UnloadableModel` for everything else that is wrong with the file.
         """
 
-    def preload(self) -> None:  # noqa: B027
+    def preload(self) -> None:
         """Import what loading needs; called once in the process that model processes are forked from."""

@@ -1,0 +1,85 @@
+"""A scikit-learn estimator that answers from arrays by name."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from modelpool.core.errors import PredictionFailed, UnloadableModel
+from modelpool.core.formats.base import Arrays, LoadedModel
+from modelpool.core.signature import ModelSignature, TensorSpec
+
+
+class SklearnModel(LoadedModel):
+    """Puts the columns into the order and form of the fit, then asks the estimator."""
+
+    def __init__(
+        self, estimator: Any, signature: ModelSignature, *, size_bytes: int, warnings: tuple[str, ...] = ()
+    ) -> None:
+        self.signature = signature
+        self.warnings = warnings
+        self._estimator = estimator
+        self._size_bytes = size_bytes
+        self._specs = {spec.name: spec for spec in signature.inputs}
+        self._names = _trained_names(estimator, self._specs) if signature.is_tabular else None
+        for name in signature.methods:
+            if not callable(getattr(estimator, name, None)) or name not in ("predict", "predict_proba"):
+                raise UnloadableModel(
+                    f"The signature names the output {name!r}, which {type(estimator).__name__} does not give."
+                )
+
+    def predict(self, inputs: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        """Call the estimator once for each asked output."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                rows = self._rows(inputs)
+                return {name: _plain(getattr(self._estimator, name)(rows)) for name in outputs}
+        except Exception as error:  # whatever the estimator raises is about these rows
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise PredictionFailed(f"The model refuses these inputs: {lines[0][:300]}") from error
+
+    def _rows(self, inputs: Arrays) -> Any:
+        if self._names is None:
+            return np.asarray(inputs[self.signature.inputs[0].name])
+        columns = {name: _column(inputs[name], self._specs[name]) for name in self._names}
+        if not hasattr(self._estimator, "feature_names_in_"):
+            kind = object if any(column.dtype == object for column in columns.values()) else np.float64
+            return np.column_stack([column.astype(kind) for column in columns.values()])
+        import pandas as pd
+
+        return pd.DataFrame({name: pd.Series(column, dtype=column.dtype) for name, column in columns.items()})
+
+    @property
+    def size_bytes(self) -> int:
+        """An estimate: three times the file."""
+        return self._size_bytes
+
+
+def _trained_names(estimator: Any, specs: dict[str, TensorSpec]) -> tuple[str, ...]:
+    names = getattr(estimator, "feature_names_in_", None)
+    trained = tuple(specs) if names is None else tuple(str(name) for name in names)
+    if set(trained) != set(specs):
+        raise UnloadableModel(
+            f"The signature's inputs {sorted(specs)[:20]} are not the columns that the model was fitted on, {sorted(trained)[:20]}."
+        )
+    return trained
+
+
+def _column(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """Return the column in the signature's type; nullable integers and booleans stay float64 where something is missing."""
+    array = np.asarray(array)
+    if spec.dtype == "string":
+        return array if array.dtype == object else array.astype(object)
+    if spec.numpy_dtype.kind in "biu" and array.dtype.kind == "f" and np.isnan(array).any():
+        return array
+    return array.astype(spec.numpy_dtype, copy=False)
+
+
+def _plain(result: Any) -> np.ndarray:
+    """Return an array of a type that travels: text as objects."""
+    array = np.asarray(result)
+    return array.astype(object) if array.dtype.kind in "UST" else array
