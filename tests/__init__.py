@@ -1,0 +1,1 @@
+"""Tests: they mirror ``src/modelpool``; ``house/`` holds the rules of the code base, ``servers/`` real servers."""

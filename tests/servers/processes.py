@@ -1,0 +1,17 @@
+"""Processes that end with the tests, however these end."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent() -> None:
+    """For ``preexec_fn``: have the kernel send SIGQUIT when the thread that started this process is gone.
+
+    To PostgreSQL SIGQUIT means to end at once, with all its children; for other programs it is deadly as well.
+    """
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
