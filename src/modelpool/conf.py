@@ -203,6 +203,20 @@ def load_settings(at: Home, environ: Mapping[str, str]) -> Settings:
     return decode_settings(_merge(_read_file(at.config_file), _read_environment(environ)), source=str(at.config_file))
 
 
+def origins(at: Home, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return where each setting that is not at its default comes from: ``server.port`` → a file or a variable."""
+    found = {key: str(at.config_file) for key in _leaf_keys(_read_file(at.config_file))}
+    tree = _read_environment(environ)
+    return found | {key: f"MODELPOOL_{key.replace('.', '_').upper()}" for key in _leaf_keys(tree)}
+
+
+def _leaf_keys(tree: dict[str, Any], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, value in tree.items():
+        keys += _leaf_keys(value, f"{prefix}{name}.") if isinstance(value, dict) else [f"{prefix}{name}"]
+    return keys
+
+
 def decode_settings(data: dict[str, Any], *, source: str) -> Settings:
     """Check a tree of settings; the message of an error begins with its ``source`` and names the key."""
     if "stores" in data:
@@ -226,7 +240,9 @@ def secret_key(at: Home, configured: ServerSettings) -> str:
         raise ConfigurationError(f"{path} may be read by others; run: chmod 600 {path}")
     key = path.read_text().strip()
     if len(key) < 50:
-        raise ConfigurationError(f"{path} holds a weak secret of {len(key)} characters; delete it to have a new one made.")
+        raise ConfigurationError(
+            f"{path} holds a weak secret of {len(key)} characters; delete it to have a new one made."
+        )
     return key
 
 

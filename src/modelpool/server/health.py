@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 from django.db import close_old_connections, connection
-from django.db.migrations.executor import MigrationExecutor
 
+from modelpool.server.migrations import has_pending_migrations
 from modelpool.server.replies import Send, send_whole
 from modelpool.storage.services import get_store
 
@@ -66,7 +66,7 @@ class Readiness:
         for reason, check in checks.items():
             try:
                 check()
-            except Exception as error:  # whatever a driver or a mount raises, the answer is the same
+            except Exception as error:  # noqa: BLE001  whatever a driver or a mount raises, the answer is the same
                 logger.warning("not ready: %s: %s", reason, error)
                 found.append(reason)
                 if reason == "database":
@@ -82,12 +82,6 @@ class Readiness:
         if not self._is_migrated and has_pending_migrations():
             raise RuntimeError("migrations are to be applied; run: modelpool manage migrate")
         self._is_migrated = True
-
-
-def has_pending_migrations() -> bool:
-    """Say whether the code knows migrations that the database has not seen."""
-    executor = MigrationExecutor(connection)
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def _check_default_store() -> None:

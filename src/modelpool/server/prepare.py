@@ -24,8 +24,6 @@ from modelpool.server.process import EXIT_CONFIGURATION
 
 logger = logging.getLogger(__name__)
 
-_MIGRATION_LOCK = 0x6D706D6967  # PostgreSQL advisory lock of migrations: "mpmig"
-
 
 def main() -> None:
     """Prepare ``MODELPOOL_HOME``; exit code 78 means that the settings are wrong, 1 that something does not answer."""
@@ -43,37 +41,72 @@ def main() -> None:
 def prepare_home() -> None:
     """Do all steps, one process at a time; Django is set up afterwards."""
     home = conf.home().prepare()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
     with _alone(home.path / ".prepare.lock"):
-        django.setup()
+        set_up_django()
         migrate_if_needed()
         prepare_stores()
         refresh_trainers()
         remove_old_files(home.tmp_dir, older_than_s=conf.settings().limits.orphan_grace)
 
 
+def prepare_database() -> None:
+    """Set Django up and create the tables of a new database; for commands that need no more.
+
+    An older database is left alone, since a server of the older version may be running on it: raises
+    :class:`ConfigurationError` that says how to migrate.
+    """
+    home = conf.home().prepare()
+    with _alone(home.path / ".prepare.lock"):
+        set_up_django()
+        from django.db import connection
+
+        with in_words():
+            if "django_migrations" in connection.introspection.table_names():
+                refuse_old_tables()
+            else:
+                migrate_if_needed()
+
+
+def set_up_django() -> None:
+    """Configure Django for this process."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
+    django.setup()
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn the database's silence into a sentence."""
+    from django.db import OperationalError
+
+    try:
+        yield
+    except OperationalError as error:
+        raise ConfigurationError(f"database.url: the database does not answer: {str(error).strip()}") from error
+
+
+def refuse_old_tables() -> None:
+    """Raise :class:`ConfigurationError` when the database lacks migrations of this version."""
+    from modelpool.server.migrations import has_pending_migrations
+
+    if has_pending_migrations():
+        raise ConfigurationError(
+            "The database is of an older version; start 'modelpool serve', or run 'modelpool manage migrate'."
+        )
+
+
 def migrate_if_needed() -> None:
     """Apply the migrations that are missing; on PostgreSQL one server at a time does it."""
     from django.core.management import call_command
-    from django.db import OperationalError, connection
+    from django.db import connection
 
-    from modelpool.server.health import has_pending_migrations
+    from modelpool.server.migrations import has_pending_migrations, migration_lock
 
-    try:
-        if not has_pending_migrations():
-            return
-        logger.info("applying migrations to the database")
-        with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
-                cursor.execute(
-                    "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK]
-                )
-            call_command("migrate", interactive=False, verbosity=0)
-            if connection.vendor == "postgresql":
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
-        connection.close()
-    except OperationalError as error:
-        raise ConfigurationError(f"database.url: the database does not answer: {str(error).strip()}") from error
+    with in_words():
+        if has_pending_migrations():
+            logger.info("applying migrations to the database")
+            with migration_lock(connection):
+                call_command("migrate", interactive=False, verbosity=0)
+            connection.close()
 
 
 def prepare_stores() -> None:

@@ -16,6 +16,8 @@ from django.urls import get_resolver
 
 from modelpool import conf
 from modelpool.conf import Settings
+from modelpool.inference.data_plane import DataPlane
+from modelpool.inference.fast_lane import FastLane
 from modelpool.server.asgi import Front, allowed_hosts, public_prefix
 from modelpool.server.bridge import DjangoLane
 from modelpool.server.gate import HostCheck
@@ -34,10 +36,12 @@ class Application:
     def __init__(self, settings: Settings, *, home: conf.Home) -> None:
         server = settings.server
         get_resolver().url_patterns  # noqa: B018  imports every route now, not with the first request
-        self.readiness = Readiness(preloaded=lambda: True)
+        self.data_plane = DataPlane(settings.serving)
+        self.readiness = Readiness(preloaded=lambda: self.data_plane.is_preloaded)
         self.django = DjangoLane(WSGIHandler(), settings=settings, tmp_dir=home.tmp_dir)
+        fast_lane = FastLane(self.django, self.data_plane, settings=settings.serving)
         hosts = HostCheck(allowed_hosts(server))
-        self._front = Front(self.django, readiness=self.readiness, hosts=hosts, prefix=public_prefix(server))
+        self._front = Front(fast_lane, readiness=self.readiness, hosts=hosts, prefix=public_prefix(server))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or start and stop what works in the background."""
@@ -48,8 +52,10 @@ class Application:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        self.data_plane.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await asyncio.to_thread(self.data_plane.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     def drain(self) -> None:

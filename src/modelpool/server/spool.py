@@ -66,7 +66,7 @@ class Spool:
 
     def _write(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)
+            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115  closed by close()
         view = memoryview(self._pending)
         while view:
             view = view[self._file.write(view) :]

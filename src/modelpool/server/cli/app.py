@@ -10,7 +10,7 @@ import typer
 
 from modelpool import __version__
 from modelpool.core.errors import ConfigurationError, ModelpoolError
-from modelpool.server.cli import serving
+from modelpool.server.cli import config, keys, serving, stores, tenants, users
 from modelpool.server.cli.output import print_error
 from modelpool.server.process import EXIT_CONFIGURATION
 
@@ -22,6 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 serving.register(app)
+for name, group in {"tenant": tenants, "key": keys, "user": users, "store": stores, "config": config}.items():
+    app.add_typer(group.app, name=name)
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,8 @@ HomeOption = Annotated[
     ),
 ]
 
+JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
 
 def use_home(path: Path | None) -> conf.Home:
     """Make ``--home`` the home of this process and of its children."""
@@ -30,9 +33,12 @@ def use_home(path: Path | None) -> conf.Home:
 
 
 def use_django(path: Path | None) -> conf.Home:
-    """As :func:`use_home`; prepares the home where that was never done, and sets Django up."""
-    from modelpool.server.prepare import prepare_home
+    """As :func:`use_home`; sets Django up, and creates the tables of a new database."""
+    from modelpool.server.logs import configure_logging
+    from modelpool.server.prepare import prepare_database
 
     home = use_home(path)
-    prepare_home()
+    configure_logging(conf.settings().server)
+    logging.getLogger().setLevel(logging.WARNING)
+    prepare_database()
     return home

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,7 +14,8 @@ from rich.table import Table
 
 from modelpool.core.errors import ModelpoolError
 
-_console = Console(highlight=False)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+_console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def print_json(document: Any) -> None:
@@ -28,7 +31,7 @@ def print_rows(rows: Iterable[Mapping[str, Any]], *, columns: Sequence[str], as_
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "))
+        table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(show(row.get(column)) for column in columns))
     _console.print(table) if rows else _console.print("none", style="dim")
@@ -47,6 +50,12 @@ def print_fields(document: Mapping[str, Any], *, as_json: bool) -> None:
     _console.print(table)
 
 
+def tell(sentence: str, *, as_json: bool = False) -> None:
+    """Print a sentence for people to standard error, where it does not get into a program's input."""
+    if not as_json:
+        print(sentence, file=sys.stderr)
+
+
 def print_error(error: ModelpoolError) -> None:
     """Print the sentence and the wrong fields to standard error."""
     print(f"modelpool: {error.detail}", file=sys.stderr)
@@ -61,6 +70,10 @@ def show(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        return value[:19].replace("T", " ")
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):

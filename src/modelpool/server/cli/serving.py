@@ -52,7 +52,7 @@ def worker(home: HomeOption = None) -> None:
 
 
 def manage(context: typer.Context) -> None:
-    """Run one of Django's own commands, such as ``migrate`` or ``shell``."""
+    """Run one of Django's own commands, such as 'migrate' or 'shell'."""
     from django.core.management import execute_from_command_line
 
     use_home(None)
