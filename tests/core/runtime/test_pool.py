@@ -151,7 +151,7 @@ def test_a_changed_model_is_tried_again_at_once(pool: ModelPool[Model]) -> None:
 
     with pytest.raises(UnloadableModel), pool.use(key(1), fail):
         pass
-    pool.discard(lambda found: found.model_id == "m")
+    pool.forget_failures(lambda found: found.model_id == "m")
     with pool.use(key(1), Model):
         pass
 

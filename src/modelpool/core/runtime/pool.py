@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from modelpool.core.errors import ModelUnavailable, Unavailable
 
@@ -37,9 +37,9 @@ T = TypeVar("T", bound=PoolItem)
 class PoolKey(NamedTuple):
     """Every key begins with the tenant, so that no two tenants can ever share an entry."""
 
-    tenant_id: Hashable
-    model_id: Hashable
-    version_id: Hashable
+    tenant_id: Any
+    model_id: Any
+    version_id: Any
 
 
 class PoolEntry(Generic[T]):
@@ -158,14 +158,18 @@ class ModelPool(Generic[T]):
             self.release(entry)
 
     def discard(self, matches: Callable[[PoolKey], bool]) -> int:
-        """Take models out, such as those of a deleted version, and forget their failures; return how many were there."""
+        """Take models out, such as those of a deleted version; return how many were there."""
         with self._lock:
-            for key in [key for key in self._failures if matches(key)]:
-                del self._failures[key]
             gone = [entry for key, entry in self._entries.items() if matches(key)]
             for entry in gone:
                 self._retire(entry)
         return len(gone)
+
+    def forget_failures(self, matches: Callable[[PoolKey], bool]) -> None:
+        """Let models that could not be loaded be tried again at once."""
+        with self._lock:
+            for key in [key for key in self._failures if matches(key)]:
+                del self._failures[key]
 
     def stats(self) -> PoolStats:
         """Return a consistent picture."""

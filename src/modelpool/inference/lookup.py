@@ -1,0 +1,126 @@
+"""From the names in a request to the version that answers: the only SQL of the prediction path, run in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+import msgspec
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from modelpool.core.errors import (
+    AliasNotFound,
+    DatabaseUnavailable,
+    ModelNotFound,
+    ModelUnavailable,
+    TenantNotFound,
+    VersionNotReady,
+)
+from modelpool.core.names import is_name
+from modelpool.core.runtime.pool import PoolKey
+from modelpool.core.signature import ModelSignature
+from modelpool.registry.models import ModelVersion, RegisteredModel
+from modelpool.registry.services import resolve
+from modelpool.tenants.models import Tenant
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Selector = int | str | None
+"""Which version: its number, the name of an alias, or ``None`` for the active one."""
+
+RouteKey = tuple[str, str, Selector]
+"""Tenant, model and selector, as they stand in the path of a request."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """The version that answers a route, and what is needed to load it.
+
+    ``runs_inline`` says that the file is compiled and of our own making, so that it may be loaded in this process.
+    """
+
+    key: PoolKey
+    model: str
+    number: int
+    signature: ModelSignature
+    format: str
+    runs_inline: bool
+    artifact_id: UUID
+    size_bytes: int
+
+
+def with_database(function: Callable[P, R]) -> Callable[P, R]:
+    """Run in a thread of ours: with a usable connection, and a database that fails is :class:`DatabaseUnavailable`."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        close_old_connections()
+        try:
+            return function(*args, **kwargs)
+        except DatabaseError as error:
+            raise DatabaseUnavailable("The database does not answer; try again.", retry_after_s=2) from error
+        finally:
+            close_old_connections()
+
+    return run
+
+
+@with_database
+def find_route(key: RouteKey) -> Route:
+    """Return the version that answers now.
+
+    Raises :class:`TenantNotFound`, and all that :func:`modelpool.registry.services.resolve` does.
+    """
+    tenant_name, model_name, selector = key
+    tenant = Tenant.objects.filter(name=tenant_name).first()
+    if tenant is None:
+        raise TenantNotFound(tenant_name[:80])
+    if not is_name(model_name):
+        raise ModelNotFound(tenant_name, model_name[:80])
+    if isinstance(selector, str) and not is_name(selector):
+        raise AliasNotFound(model_name, selector[:80])
+    number = selector if isinstance(selector, int) else None
+    alias = selector if isinstance(selector, str) else None
+    return _route_to(resolve(tenant, model_name, number=number, alias=alias))
+
+
+def _route_to(version: ModelVersion) -> Route:
+    model, artifact = version.model, version.serving_artifact
+    if artifact is None:
+        raise VersionNotReady(model.name, version.number, version.state)
+    if version.trust == ModelVersion.Trust.QUARANTINED:
+        raise ModelUnavailable(f"Version {version.number} of {model.name!r} is in quarantine.", retry_after_s=60)
+    return Route(
+        key=PoolKey(version.tenant_id, version.model_id, version.pk),
+        model=model.name,
+        number=version.number,
+        signature=ModelSignature.from_dict(version.signature),
+        format=version.serving_format,
+        runs_inline=version.serving_format == "onnx" and version.trust == ModelVersion.Trust.TRAINED,
+        artifact_id=artifact.pk,
+        size_bytes=artifact.size_bytes,
+    )
+
+
+@with_database
+def find_active(names: tuple[str, ...] | None) -> list[RouteKey]:
+    """Return the routes to preload: of the named ``tenant/model``s, or of all active versions, the newest first."""
+    active = RegisteredModel.unscoped.filter(active_version__isnull=False, tenant__is_active=True)
+    found = {f"{tenant}/{model}": (tenant, model, None) for tenant, model in _names_of(active)}
+    if names is None:
+        return list(found.values())
+    return [found[name] for name in names if name in found]
+
+
+def _names_of(models: Any) -> Any:
+    return models.order_by("-updated_at").values_list("tenant__name", "name")[:10_000]
+
+
+@with_database
+def find_gone(version_ids: list[Any]) -> set[Any]:
+    """Return those of the versions that may not answer any more: deleted, or no longer ready."""
+    ready = ModelVersion.unscoped.filter(pk__in=version_ids, state=ModelVersion.State.READY)
+    return set(version_ids) - set(ready.values_list("pk", flat=True))

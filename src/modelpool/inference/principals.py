@@ -1,0 +1,103 @@
+"""Who a key stands for, without asking the database for each request."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from hashlib import sha256
+from uuid import UUID
+
+from django.utils import timezone
+
+from modelpool.core.errors import NotAuthenticated
+from modelpool.inference.cache import FeedCache
+from modelpool.inference.lookup import with_database
+from modelpool.tenants.authentication import Principal, find_principal_by_digest
+from modelpool.tenants.keys import looks_like_secret
+from modelpool.tenants.models import APIKey
+from modelpool.tenants.roles import Permission
+
+_MAX_KEYS = 100_000
+_REFUSAL_TTL_S = 2.0
+
+
+class KnownKey:
+    """A valid key; ``tenant`` is ``None`` for an operator's, ``expires_at`` seconds since 1970."""
+
+    __slots__ = ("expires_at", "may_predict", "principal", "tenant", "was_used")
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+        self.tenant = principal.tenant_name
+        self.may_predict = principal.allows(Permission.PREDICT)
+        self.expires_at = float("inf") if principal.expires_at is None else principal.expires_at.timestamp()
+        self.was_used = False
+
+
+class KeyCache:
+    """Keys by the digest of their secret; secrets themselves are not kept."""
+
+    def __init__(self) -> None:
+        self._cache: FeedCache[str, KnownKey] = FeedCache(
+            max_entries=_MAX_KEYS, refusal_ttl_s=_REFUSAL_TTL_S, remembers=(NotAuthenticated,)
+        )
+        self._entries = self._cache.entries
+
+    def find(self, secret: bytes) -> KnownKey | None:
+        """Return the key, or ``None`` to ask the database; raise :class:`NotAuthenticated` for an expired one."""
+        known = self._entries.get(sha256(secret).hexdigest())
+        if known is not None:
+            if known.expires_at <= time.time():
+                raise NotAuthenticated
+            known.was_used = True
+        return known
+
+    def check(self, secret: bytes) -> str:
+        """Return the digest of a secret that may be valid; raise :class:`NotAuthenticated` for any other."""
+        if not looks_like_secret(secret.decode("latin-1")):
+            raise NotAuthenticated
+        digest = sha256(secret).hexdigest()
+        self._cache.raise_refusal(digest)
+        return digest
+
+    def load(self, digest: str) -> KnownKey:
+        """Ask the database; raise :class:`NotAuthenticated`."""
+        return self._cache.fill(digest, _read_key)
+
+    def forget(self, digests: set[str], *, tenants: set[UUID]) -> None:
+        """Drop these keys and those of these tenants."""
+        if not tenants:
+            self._cache.invalidate(lambda digest, _: digest in digests)
+        else:
+            self._cache.invalidate(lambda digest, key: digest in digests or key.principal.tenant_id in tenants)
+
+    def forget_all(self) -> None:
+        """Drop everything."""
+        self._cache.invalidate()
+
+    def take_used(self) -> list[str]:
+        """Return the digests of the keys used since the last call."""
+        used = [digest for digest, key in list(self._entries.items()) if key.was_used]
+        for digest in used:
+            key = self._entries.get(digest)
+            if key is not None:
+                key.was_used = False
+        return used
+
+
+@with_database
+def _read_key(digest: str) -> KnownKey:
+    principal = find_principal_by_digest(digest)
+    if principal is None:
+        raise NotAuthenticated
+    known = KnownKey(principal)
+    known.was_used = True
+    return known
+
+
+@with_database
+def record_use(digests: list[str], *, at: datetime | None = None) -> None:
+    """Write when keys were last used, to the minute or so."""
+    moment = at or timezone.now()
+    for start in range(0, len(digests), 500):
+        APIKey.unscoped.filter(digest__in=digests[start : start + 500]).update(last_used_at=moment)

@@ -1,0 +1,193 @@
+"""What a prediction's request must look like: its path, its headers, and a body that is bounded while it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import types
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from modelpool.core.errors import (
+    InvalidField,
+    LengthRequired,
+    Malformed,
+    ModelpoolError,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from modelpool.inference.lookup import RouteKey
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = dict[bytes, bytes]
+
+PREFIX = "/api/v1/tenants/"
+SUFFIX = "/predict"
+_VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_ONCE = frozenset(
+    {b"host", b"authorization", b"content-length", b"content-type", b"transfer-encoding", b"x-request-id"}
+)
+_LINGER_S = 2.0
+_LINGER_BYTES = 16 * 2**20
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole; nobody is left to answer."""
+
+
+class SlowBody(ModelpoolError):
+    """The body did not arrive in time; answered with 408."""
+
+    code = "slow_body"
+
+
+def parse_path(path: str) -> RouteKey | None:
+    """Return tenant, model and selector of a path below :data:`PREFIX` that ends in :data:`SUFFIX`, or ``None``."""
+    parts = path.split("/")
+    if len(parts) == 8 and parts[5] == "models":
+        return parts[4], parts[6], None
+    if len(parts) == 10 and parts[5] == "models":
+        if parts[7] == "versions" and _VERSION.fullmatch(parts[8]):
+            return parts[4], parts[6], int(parts[8])
+        if parts[7] == "aliases":
+            return parts[4], parts[6], parts[8]
+    return None
+
+
+def is_request_id(value: bytes) -> bool:
+    """Say whether a client's own request id is harmless."""
+    return _REQUEST_ID.fullmatch(value) is not None
+
+
+def check_once(scope: Scope, headers: Headers) -> None:
+    """Raise :class:`Malformed` for a header that may be there once and is there twice."""
+    sent = scope["headers"]
+    if len(sent) == len(headers):
+        return
+    names = [name for name, _ in sent if name in _ONCE]
+    if len(names) != len(set(names)):
+        twice = next(name for name in names if names.count(name) > 1).decode()
+        raise Malformed(f"The header {twice!r} is there more than once.")
+
+
+def declared_length(headers: Headers, *, limit: int) -> int | None:
+    """Return the length of the body, ``None`` for a chunked one.
+
+    Raises :class:`TooLarge`, :class:`LengthRequired` where neither is said, :class:`Malformed` where both are, and
+    :class:`UnsupportedMediaType` for a compressed body.
+    """
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() != b"identity":
+        raise UnsupportedMediaType("Compressed bodies are not read; send the body as it is.")
+    length = headers.get(b"content-length")
+    if b"transfer-encoding" in headers:
+        if length is not None:
+            raise Malformed("The request says both Content-Length and Transfer-Encoding.")
+        return None
+    if length is None:
+        raise LengthRequired("Send Content-Length, or send the body in chunks.")
+    if not length.isdigit():
+        raise Malformed("Content-Length is not a number.")
+    if int(length[:20]) > limit:
+        raise TooLarge(limit)
+    return int(length)
+
+
+async def read_body(receive: Receive, *, limit: int, timeout_s: float) -> bytes:
+    """Return the whole body, at once where it has arrived with the head, as small ones do.
+
+    Raises :class:`TooLarge` as soon as it is longer than ``limit``, :class:`SlowBody` when it is not whole after
+    ``timeout_s``, and :class:`ClientGone`.
+    """
+    steps = receive().__await__()
+    try:
+        waits_for = next(steps)
+    except StopIteration as done:
+        message: Message = done.value
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            if len(body) > limit:
+                raise TooLarge(limit) from None
+            return body
+        return await _read_on(receive, _given(message), limit=limit, timeout_s=timeout_s)
+    return await _read_on(receive, _go_on(steps, waits_for), limit=limit, timeout_s=timeout_s)
+
+
+async def _read_on(receive: Receive, first: Awaitable[Message], *, limit: int, timeout_s: float) -> bytes:
+    pieces, size = [], 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await first
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > limit:
+                    raise TooLarge(limit)
+                if not message.get("more_body", False):
+                    return b"".join(pieces)
+                message = await receive()
+    except TimeoutError as error:
+        raise SlowBody(f"The body was not whole after {timeout_s:g} s.") from error
+
+
+async def _given(message: Message) -> Message:
+    return message
+
+
+@types.coroutine
+def _go_on(steps: Generator[Any, Any, Message], waits_for: Any) -> Generator[Any, Any, Message]:
+    """Await what was begun by hand and is not done: it wants ``waits_for`` first."""
+    while True:
+        try:
+            try:
+                sent = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - a cancellation, handed in
+                waits_for = steps.throw(error)
+            else:
+                waits_for = steps.send(sent)
+        except StopIteration as done:
+            message: Message = done.value
+            return message
+
+
+async def throw_away(receive: Receive) -> None:
+    """Read on for a moment, so that a client that is still sending sees the answer and not a reset connection."""
+    seen = 0
+    try:
+        async with asyncio.timeout(_LINGER_S):
+            while seen < _LINGER_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+                seen += len(message.get("body", b""))
+    except TimeoutError:
+        return
+
+
+def method_of_query(query: bytes) -> str | None:
+    """Return ``method`` of ``?method=predict_proba``, which content types without parameters of their own need.
+
+    Raises :class:`InvalidField` for any other parameter, or for one given twice.
+    """
+    if not query:
+        return None
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=8
+        )
+    except ValueError as error:
+        raise Malformed("The query string is malformed.") from error
+    for name, _ in pairs:
+        if name != "method":
+            raise InvalidField(name[:80], "is not a parameter here; the query takes method.", code="unknown_field")
+    if len(pairs) > 1:
+        raise InvalidField("method", "is there more than once.")
+    return pairs[0][1]
