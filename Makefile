@@ -27,6 +27,7 @@ run: $(RUNTIME)  ## Run the server with a demo on http://127.0.0.1:8000; ARGS="-
 	@exec $(BIN)/modelpool serve --demo --home ./.modelpool $(ARGS)
 
 setup: $(EVERYTHING)  ## Make the environment .venv with everything in it
+	@echo ".venv is ready: . .venv/bin/activate gives you the command modelpool"
 
 test: lint types contracts test-sqlite test-postgres  ## Lint, types, import contracts and all tests, on SQLite and PostgreSQL
 
