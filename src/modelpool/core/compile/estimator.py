@@ -28,7 +28,7 @@ Sources = list[tuple[Matrix, tuple[str, ...]]]
 
 
 def compile_estimator(estimator: Any, *, signature: ModelSignature, sample: pd.DataFrame | np.ndarray) -> Compilation:
-    """Compile a fitted scikit-learn estimator or pipeline to ONNX and compare both on ``sample`` and on rows made from it.
+    """Compile a fitted scikit-learn estimator or pipeline to ONNX and compare both on ``sample`` and rows made of it.
 
     ``sample`` holds rows of the features as the estimator takes them. Never raises for an estimator that does not
     convert or does not answer alike: then ``data`` is ``None`` and ``parity.reason`` says why. It takes seconds for

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 OPSET, ML_OPSET, IR_VERSION = 21, 3, 10
-"""Operator sets 21 and ai.onnx.ml 3 (tree ensembles in double, several weights in one leaf), read by ONNX Runtime 1.18."""
+"""Operator sets 21 and ai.onnx.ml 3 (tree ensembles in double), as of ONNX Runtime 1.18."""
 
 ML, MICROSOFT = "ai.onnx.ml", "com.microsoft"
 

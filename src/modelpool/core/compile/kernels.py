@@ -53,7 +53,7 @@ def _neighbours_mean(graph: Graph, model: Any, source: Matrix, targets: np.ndarr
 
 
 def _inverse_distances(graph: Graph, source: Matrix, kept: np.ndarray, nearest: str) -> str:
-    """Return ``(n_rows, k)``; a row with neighbours at distance zero counts those alone (``neighbors/_base._get_weights``)."""
+    """Return ``(n_rows, k)``; neighbours at distance zero count alone (``neighbors/_base._get_weights``)."""
     rows = graph.op("Unsqueeze", source.name, _AXIS_1)
     difference = graph.op("Sub", rows, graph.op("Gather", kept, nearest, axis=0))
     distance = graph.op("Sqrt", graph.op("ReduceSum", graph.op("Mul", difference, difference), _AXIS_2, keepdims=0))
@@ -117,7 +117,7 @@ def _kernel(graph: Graph, model: Any, rows: str, vectors: np.ndarray) -> str:
 
 
 def _pair_weights(model: Any) -> np.ndarray:
-    """Return ``(n_vectors, n_pairs)``: libsvm keeps, for a vector of class i, its weight against class j in row j-1 or j."""
+    """Return ``(n_vectors, n_pairs)``: libsvm keeps a vector's weight against class j in row j-1 or j."""
     ends = np.cumsum(model.n_support_)
     owner = np.searchsorted(ends, np.arange(ends[-1]), side="right")
     dual = np.asarray(model._dual_coef_)

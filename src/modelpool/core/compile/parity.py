@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 """Largest difference of a probability, or of a regression relative to the spread of its answers.
 
-Compiled forms compute in float64 and round to float32 at most once, after summing trees (2^-24 = 6e-8 of the sum; through
-a sigmoid a quarter of that), so 1e-6 is met by all of them. A row that takes another branch of one tree in a
+Compiled forms compute in float64 and round to float32 at most once, after summing trees (2^-24 = 6e-8 of the sum,
+a quarter of it after a sigmoid), so 1e-6 is met by all of them. A row that takes another branch of one tree in a
 hundred differs by 1e-2. 1e-5 lies between and is below what any metric of a model resolves.
 """
 
@@ -83,7 +83,7 @@ def _difference(
     worst = None
     if probabilities is not None:
         worst = _largest(np.abs(probabilities - actual["predict_proba"]))
-    if signature.classes is not None or probabilities is not None or expected["predict"].dtype.kind not in "f":
+    if signature.classes is not None or probabilities is not None or expected["predict"].dtype.kind != "f":
         equal = expected["predict"].astype(object) == actual["predict"].astype(object)
         return rows, int(equal.sum()), int((equal | _ties(probabilities, rows)).sum()), worst
     scale = max(float(np.std(reference["predict"])), float(np.finfo(np.float32).tiny))

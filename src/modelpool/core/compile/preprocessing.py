@@ -162,7 +162,7 @@ def _function_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
 
 
 def _one_hot_encoder(graph: Graph, step: Any, source: Matrix) -> Matrix:
-    """All columns at once: text to the index of its category, numbers as they are, then compared with the outputs' constants."""
+    """All columns at once: text as the index of its category, numbers as they are, compared with one constant each."""
     if step.handle_unknown == "error":
         raise NotConvertible("OneHotEncoder(handle_unknown='error') refuses unknown categories, which no graph can")
     if step.handle_unknown == "warn" or getattr(step, "_infrequent_enabled", False):
@@ -172,7 +172,7 @@ def _one_hot_encoder(graph: Graph, step: Any, source: Matrix) -> Matrix:
         return Matrix("", 0)
     if source.is_text:
         codes = _text_codes(graph, source, step.categories_)
-        constants = np.asarray([[category for category in wanted]], dtype=np.int64)
+        constants = np.asarray([wanted], dtype=np.int64)
     else:
         codes, constants = source.name, _number_categories(step, columns, wanted)
     spread = graph.op("Gather", codes, np.asarray(columns, dtype=np.int64), axis=1)

@@ -82,7 +82,8 @@ class _Ensemble:
         total = graph.op(
             "TreeEnsembleRegressor", source, domain=ML, n_targets=self.n_targets, post_transform="NONE",
             nodes_treeids=flat(self.treeids), nodes_nodeids=flat(self.nodeids), nodes_featureids=flat(self.features),
-            nodes_values_as_tensor=tensor(self.thresholds), nodes_truenodeids=flat(self.yes), nodes_falsenodeids=flat(self.no),
+            nodes_values_as_tensor=tensor(self.thresholds),
+            nodes_truenodeids=flat(self.yes), nodes_falsenodeids=flat(self.no),
             nodes_modes=["LEAF" if leaf else "BRANCH_LEQ" for leaf in np.concatenate(self.is_leaf)],
             nodes_missing_value_tracks_true=flat(self.missing_yes),
             target_treeids=flat(self.target_treeids), target_nodeids=flat(self.target_nodeids),

@@ -74,7 +74,7 @@ class LoadedModel(ABC):
     def size_bytes(self) -> int:
         """The memory it holds, as well as it can be told."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 — most need nothing
         """Give back what garbage collection would not; called once, never during a prediction."""
 
 
@@ -113,5 +113,5 @@ class ModelFormat(ABC):
         :class:`~modelpool.core.errors.UnloadableModel` for everything else that is wrong with the file.
         """
 
-    def preload(self) -> None:
+    def preload(self) -> None:  # noqa: B027 — some need nothing
         """Import what loading needs; called once in the process that model processes are forked from."""

@@ -29,7 +29,7 @@ _MAGIC = {
 _SUFFIXES = {
     ".pkl": "a pickle", ".pickle": "a pickle", ".joblib": "a joblib pickle", ".dill": "a dill pickle",
     ".cloudpickle": "a pickle", ".pt": "a torch file", ".pth": "a torch file", ".ckpt": "a torch checkpoint",
-    ".h5": "an HDF5 file (old Keras)", ".keras": "a Keras file", ".npz": "a NumPy archive", ".npy": "a NumPy array file",
+    ".h5": "an HDF5 file (old Keras)", ".keras": "a Keras file", ".npz": "a NumPy archive", ".npy": "a NumPy array",
     ".tar": "an archive", ".tgz": "an archive", ".gz": "a compressed file", ".jar": "a Java archive",
 }  # fmt: skip
 _ZIP_MEMBERS = {
@@ -62,7 +62,7 @@ def _kind_of(head: bytes) -> str | None:
 
 
 def is_pickle(head: bytes) -> bool:
-    """Say whether the bytes begin like a pickle: protocols 2 to 5 by their mark, 0 and 1 by their usual first opcodes."""
+    """Say whether the bytes begin like a pickle: protocols 2 to 5 by their mark, 0 and 1 by usual first opcodes."""
     if len(head) > 1 and head[0] == 0x80:
         return head[1] <= 16
     return _OLD_PICKLE.match(head) is not None

@@ -64,7 +64,7 @@ class OnnxFormat(ModelFormat):
 
 
 def written_signature(facts: OnnxFacts) -> ModelSignature | None:
-    """Return the signature in the file's metadata; raise :class:`~modelpool.core.errors.Invalid` when it is malformed."""
+    """Return the signature in the metadata; raise :class:`~modelpool.core.errors.Invalid` when it is malformed."""
     text = facts.metadata.get(SIGNATURE_KEY)
     if text is None:
         return None
@@ -86,7 +86,7 @@ def written_columns(facts: OnnxFacts) -> dict[str, tuple[str, ...]] | None:
 
 
 def metadata_entry(key: str, value: str) -> bytes:
-    """Return one ``metadata_props`` entry (field 14 of ModelProto) that may be appended to a file: protobuf merges it."""
+    """Return a ``metadata_props`` entry (field 14 of ModelProto) to append to a file: protobuf merges it."""
     entry = b"\x0a" + _sized(key.encode()) + b"\x12" + _sized(value.encode())
     return b"\x72" + _sized(entry)
 

@@ -14,8 +14,8 @@ from typing import Any
 from modelpool.core.errors import UnloadableModel, UntrustedFormat
 
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
-"""Operator sets that ONNX Runtime itself brings. ``com.microsoft`` is among them because converters and quantisation write
-it (``CDist`` of k nearest neighbours); what it has of generation loops carries subgraphs and falls to the rule below."""
+"""Operator sets that ONNX Runtime itself brings. ``com.microsoft`` is among them because converters and quantisation
+write it (``CDist`` of k nearest neighbours); its generation loops carry subgraphs and fall to the rule below."""
 
 REFUSED_OPERATORS = frozenset({"Loop", "Scan", "If", "SequenceMap", "Optional"})
 """A 305-byte graph with ``Loop`` runs for ever, and checkers call it valid."""
@@ -32,7 +32,11 @@ class OnnxFacts:
 
 
 def scan(data: bytes) -> OnnxFacts:
-    """Read the facts; raise ``UnloadableModel`` for bytes that are no ONNX model, ``UntrustedFormat`` for what is refused."""
+    """Read the facts.
+
+    Raises :class:`~modelpool.core.errors.UnloadableModel` for bytes that are no ONNX model and
+    :class:`~modelpool.core.errors.UntrustedFormat` for what is refused.
+    """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
     model = _model_type()()
@@ -60,7 +64,7 @@ def scan(data: bytes) -> OnnxFacts:
 def _check_node(node: Any, *, domains: frozenset[str] | set[str]) -> None:
     if node.domain not in domains:
         raise UntrustedFormat(
-            f"The ONNX graph uses operators of the domain {node.domain[:80]!r}; only those of ONNX and ONNX Runtime are run."
+            f"The ONNX graph uses operators of the domain {node.domain[:80]!r}; only ONNX's and ONNX Runtime's are run."
         )
     if node.op_type in REFUSED_OPERATORS:
         raise UntrustedFormat(
@@ -114,7 +118,8 @@ _MESSAGES: dict[str, list[tuple[str, int, int, int, str]]] = {
     "Sparse": [("values", 1, _OPTIONAL, _MESSAGE, "Tensor"), ("indices", 2, _OPTIONAL, _MESSAGE, "Tensor")],
     "Empty": [],
     "Attribute": [
-        ("name", 1, _OPTIONAL, _STRING, ""), ("t", 5, _OPTIONAL, _MESSAGE, "Tensor"), ("g", 6, _OPTIONAL, _MESSAGE, "Empty"),
+        ("name", 1, _OPTIONAL, _STRING, ""), ("t", 5, _OPTIONAL, _MESSAGE, "Tensor"),
+        ("g", 6, _OPTIONAL, _MESSAGE, "Empty"),
         ("ints", 8, _REPEATED, _INT64, ""), ("strings", 9, _REPEATED, _BYTES, ""),
         ("tensors", 10, _REPEATED, _MESSAGE, "Tensor"), ("graphs", 11, _REPEATED, _MESSAGE, "Empty"),
         ("sparse_tensor", 22, _OPTIONAL, _MESSAGE, "Sparse"), ("sparse_tensors", 23, _REPEATED, _MESSAGE, "Sparse"),

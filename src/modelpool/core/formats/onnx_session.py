@@ -30,7 +30,7 @@ onnxruntime.set_default_logger_severity(4)
 def open_session(data: bytes) -> Any:
     """Return a session for one thread without arenas: thousands of small ones share a process.
 
-    The arena would keep the largest batch's memory for each; a call costs the same without it (measured, 1 to 1,000 rows).
+    The arena would keep the memory of the largest batch for each of them.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -215,7 +215,7 @@ def _plan_feeds(
     wanted = sorted(name for names in columns.values() for name in names)
     if wanted != sorted(specs) or set(columns) != {node.name for node in nodes}:
         raise UnloadableModel(
-            f"The signature's inputs {sorted(specs)[:20]} do not fit those of the ONNX graph, {wanted[:20]}; name them alike."
+            f"The signature's inputs {sorted(specs)[:20]} are not those of the ONNX graph, {wanted[:20]}."
         )
     return tuple(_plan_feed(node, columns[node.name], specs) for node in nodes)
 

@@ -24,7 +24,7 @@ MIN_INFLATED_BYTES = 64 << 20
 
 
 class SklearnFormat(ModelFormat):
-    """A ``.skops`` file whose types are all on the reviewed list; our signature is the zip member ``modelpool.json``."""
+    """A ``.skops`` file of reviewed types only; our signature is the zip member ``modelpool.json``."""
 
     name = "sklearn"
     suffix = ".skops"
@@ -36,7 +36,7 @@ class SklearnFormat(ModelFormat):
 
     def save(self, model: Any, *, signature: ModelSignature | None = None) -> bytes:
         """Write a fitted estimator; what could not be loaded again is refused now."""
-        import skops.io  # type: ignore[import-untyped]
+        import skops.io
 
         try:
             data: bytes = skops.io.dumps(model)

@@ -17,7 +17,7 @@ MAX_OBJECTS = 5_000_000
 
 
 def check_structure(estimator: Any) -> None:
-    """Raise :class:`~modelpool.core.errors.UnloadableModel` for what would crash or hang; set ``n_jobs`` to 1 throughout.
+    """Raise :class:`~modelpool.core.errors.UnloadableModel` for what would crash or hang; set ``n_jobs`` to 1.
 
     Neighbour trees are built again from the rows they index, so that no foreign index is ever followed.
     """
@@ -116,14 +116,16 @@ def _check_histogram_tree(predictor: Any, n_features: int | None) -> None:
 
 def _rebuild_neighbour_tree(model: Any) -> None:
     """Build the index from the kept rows, as ``neighbors/_base.NeighborsBase._fit`` does."""
-    from sklearn.neighbors import BallTree, KDTree  # type: ignore[import-untyped]
+    from sklearn.neighbors import BallTree, KDTree
 
     kinds: dict[str, Any] = {"KDTree": KDTree, "BallTree": BallTree}
     name = type(model._tree).__name__
     _require(name in kinds, "neighbour index")
     kept = np.asarray(model._fit_X)
     _require(kept.ndim == 2 and kept.shape == (model.n_samples_fit_, model.n_features_in_), "kept rows")
-    model._tree = kinds[name](kept, int(model.leaf_size), metric=model.effective_metric_, **model.effective_metric_params_)
+    model._tree = kinds[name](
+        kept, int(model.leaf_size), metric=model.effective_metric_, **model.effective_metric_params_
+    )
 
 
 def _check_neighbours(model: Any) -> None:
@@ -142,4 +144,6 @@ def _check_support_vectors(model: Any) -> None:
     _require(dual.shape == (max(1, n_classes - 1), vectors.shape[0]), "support vectors")
     _require(len(model._intercept_) == n_classes * (n_classes - 1) // 2, "support vectors")
     counts = np.asarray(model._n_support)
-    _require((counts >= 0).all() and (not hasattr(model, "classes_") or counts.sum() == vectors.shape[0]), "support vectors")
+    _require(
+        (counts >= 0).all() and (not hasattr(model, "classes_") or counts.sum() == vectors.shape[0]), "support vectors"
+    )

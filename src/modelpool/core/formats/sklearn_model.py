@@ -64,13 +64,13 @@ def _trained_names(estimator: Any, specs: dict[str, TensorSpec]) -> tuple[str, .
     trained = tuple(specs) if names is None else tuple(str(name) for name in names)
     if set(trained) != set(specs):
         raise UnloadableModel(
-            f"The signature's inputs {sorted(specs)[:20]} are not the columns that the model was fitted on, {sorted(trained)[:20]}."
+            f"The signature's inputs {sorted(specs)[:20]} are not the columns of the fit, {sorted(trained)[:20]}."
         )
     return trained
 
 
 def _column(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
-    """Return the column in the signature's type; nullable integers and booleans stay float64 where something is missing."""
+    """Return the column in the signature's type; integers and booleans stay float64 where something is missing."""
     array = np.asarray(array)
     if spec.dtype == "string":
         return array if array.dtype == object else array.astype(object)

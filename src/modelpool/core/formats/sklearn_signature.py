@@ -45,7 +45,7 @@ def _inputs(estimator: Any, count: int) -> tuple[tuple[TensorSpec, ...], dict[st
 
 
 def _text_columns(estimator: Any) -> Iterator[tuple[str, str]]:
-    """Yield the columns that an encoder under a ColumnTransformer learned text categories of, each with the first one."""
+    """Yield the columns that an encoder learned text categories of, each with the first category."""
     for step in _steps(estimator):
         if hasattr(step, "transformers_"):
             for _, transformer, columns in step.transformers_:

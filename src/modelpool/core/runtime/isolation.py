@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import numpy as np
 
-from modelpool.core.formats.base import Arrays, LoadedModel
+from modelpool.core.errors import ModelUnavailable, UnloadableModel
+from modelpool.core.formats.base import ModelFormat
+from modelpool.core.formats.registry import FORMATS, HEAD_BYTES, detect_format
+from modelpool.core.runtime.child import Child, ChildFailed
+from modelpool.core.runtime.isolated_model import IsolatedModel
+from modelpool.core.runtime.model_source import ModelSource
+from modelpool.core.runtime.zygote_client import Zygote, ZygoteGone
 from modelpool.core.signature import ModelSignature
+
+__all__ = ["Inspection", "IsolatedModel", "ModelHost"]
+
+MAX_INPUTS = 20_000
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -25,28 +37,6 @@ class Inspection(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-class IsolatedModel(LoadedModel):
-    """A model in its own child process; made by :meth:`ModelHost.load`."""
-
-    is_thread_safe = True
-
-    def predict(self, inputs: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:
-        """Ask the child; restarts it, with a growing pause, after it failed.
-
-        Raises :class:`~modelpool.core.errors.ModelUnavailable` when the child dies or misses the deadline.
-        """
-        raise NotImplementedError
-
-    @property
-    def size_bytes(self) -> int:
-        """The private memory of the child after it loaded the model."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """End the child."""
-        raise NotImplementedError
-
-
 class ModelHost:
     """Starts child processes for models; one per server process, safe to use from any thread.
 
@@ -55,15 +45,15 @@ class ModelHost:
     """
 
     def __init__(
-        self,
-        memory_limit: int = 4 << 30,
-        *,
-        predict_timeout_s: float = 30.0,
-        load_timeout_s: float = 60.0,
+        self, memory_limit: int = 4 << 30, *, predict_timeout_s: float = 30.0, load_timeout_s: float = 60.0
     ) -> None:
         self.memory_limit = memory_limit
         self.predict_timeout_s = predict_timeout_s
         self.load_timeout_s = load_timeout_s
+        self._lock = threading.Lock()
+        self._zygote: Zygote | None = None
+        self._owner_pid = os.getpid()
+        self._is_closed = False
 
     def inspect(
         self,
@@ -74,21 +64,125 @@ class ModelHost:
         signature: ModelSignature | None = None,
         timeout_s: float = 60.0,
     ) -> Inspection:
-        """Validate an upload, given as bytes, path or open descriptor, in a throw-away child: load it, read or check
-        its signature, predict an example row.
+        """Validate an upload, given as bytes, path or open descriptor, in a throw-away child.
 
-        ``format`` and ``signature`` win over what the file says. Raises
-        :class:`~modelpool.core.errors.UntrustedFormat` and :class:`~modelpool.core.errors.UnloadableModel`, also for
-        a crash, for ``timeout_s`` passed and for memory beyond the limit.
+        It is loaded, its signature read (``signature`` wins) and an example row predicted. ``format`` is checked
+        against the first bytes. Raises :class:`~modelpool.core.errors.UntrustedFormat` and
+        :class:`~modelpool.core.errors.UnloadableModel`, also for a crash, for ``timeout_s`` passed and for memory
+        beyond the limit, :class:`~modelpool.core.errors.Invalid` for a wrong signature, and
+        :class:`~modelpool.core.errors.ModelUnavailable` when no process can be started.
         """
-        raise NotImplementedError
+        source = ModelSource(data)
+        try:
+            plugin = _check_head(source, format=format, filename=filename)
+            child = self._fork(plugin.name, cpu_seconds=math.ceil(timeout_s) + 1)
+            try:
+                facts = _loaded(child, source, plugin.name, signature=signature, timeout_s=timeout_s, is_trial=True)
+            finally:
+                child.end()
+        finally:
+            source.close()
+        return _inspection(plugin.name, facts)
 
-    def load(
-        self, data: bytes | Path | int, *, format: str, signature: ModelSignature
-    ) -> IsolatedModel:
-        """Load verified bytes into a child of its own; the errors are those of :meth:`inspect`."""
-        raise NotImplementedError
+    def load(self, data: bytes | Path | int, *, format: str, signature: ModelSignature) -> IsolatedModel:
+        """Load verified bytes into a child of its own; the errors are those of :meth:`inspect`.
+
+        Given a path or descriptor, the file is kept open and read again when the child has to be restarted; bytes
+        are copied once, into sealed memory.
+        """
+        FORMATS[format]
+        return IsolatedModel(self, ModelSource(data), format=format, signature=signature)
+
+    def start_child(
+        self, source: ModelSource, *, format: str, signature: ModelSignature
+    ) -> tuple[Child, dict[str, Any]]:
+        """Return a child that has loaded the model, and what it says of it; for :class:`IsolatedModel`."""
+        child = self._fork(format, cpu_seconds=None)
+        try:
+            return child, _loaded(
+                child, source, format, signature=signature, timeout_s=self.load_timeout_s, is_trial=False
+            )
+        except BaseException:
+            child.end()
+            raise
+
+    def _fork(self, format: str, *, cpu_seconds: int | None) -> Child:
+        """Have a child forked, by a new zygote when the old one is gone."""
+        for _ in range(2):
+            zygote = self._running_zygote()
+            try:
+                return Child(zygote.fork(format=format, memory_bytes=self.memory_limit, cpu_seconds=cpu_seconds))
+            except ZygoteGone:
+                self._discard(zygote)
+        raise ModelUnavailable("The process that models are started from fails; see the server's log.")
+
+    def _running_zygote(self) -> Zygote:
+        with self._lock:
+            if self._is_closed:
+                raise ModelUnavailable("The server is shutting down.")
+            if self._owner_pid != os.getpid():  # this is a fork of the process that made the host
+                self._owner_pid, self._zygote = os.getpid(), None
+            if self._zygote is None:
+                self._zygote = Zygote()
+            return self._zygote
+
+    def _discard(self, zygote: Zygote) -> None:
+        with self._lock:
+            if self._zygote is not zygote:
+                return
+            self._zygote = None
+        zygote.close()
 
     def close(self) -> None:
-        """End all children; models of this host are unusable afterwards."""
-        raise NotImplementedError
+        """End all children; models of this host answer :class:`~modelpool.core.errors.ModelUnavailable` afterwards."""
+        with self._lock:
+            self._is_closed = True
+            zygote, self._zygote = self._zygote, None
+        if zygote is not None and self._owner_pid == os.getpid():
+            zygote.close()
+
+
+def _check_head(source: ModelSource, *, format: str | None, filename: str | None) -> ModelFormat:
+    if source.size_bytes == 0:
+        raise UnloadableModel("The file is empty.")
+    found = detect_format(source.head(HEAD_BYTES), filename)
+    if format is not None and format != found.name:
+        known = ", ".join(FORMATS.names())
+        raise UnloadableModel(
+            f"The file is not of the format {format!r} but looks like {found.name!r}; there are {known}."
+        )
+    return found
+
+
+def _loaded(
+    child: Child,
+    source: ModelSource,
+    format: str,
+    *,
+    signature: ModelSignature | None,
+    timeout_s: float,
+    is_trial: bool,
+) -> dict[str, Any]:
+    given = None if signature is None else signature.to_dict()
+    try:
+        return child.load(source, timeout_s=timeout_s, format=format, signature=given, is_trial=is_trial)
+    except ChildFailed as failure:
+        raise UnloadableModel(f"The model cannot be loaded: its process {failure}.") from failure
+
+
+def _inspection(format: str, facts: dict[str, Any]) -> Inspection:
+    """Check what the child says: by then it may be anyone's word."""
+    try:
+        signature = ModelSignature.from_dict(facts["signature"])
+        found = msgspec.convert(
+            {"format": format, "signature": signature, "size_bytes": facts["size_bytes"], "classes": signature.classes,
+             "warnings": facts["warnings"]},
+            Inspection,
+        )  # fmt: skip
+    except (KeyError, msgspec.ValidationError) as error:
+        raise UnloadableModel(f"The signature of the model is malformed: {error}.") from error
+    if not signature.inputs or not signature.outputs or len(signature.inputs) + len(signature.outputs) > MAX_INPUTS:
+        raise UnloadableModel(f"A signature needs 1 to {MAX_INPUTS} inputs and outputs.")
+    if len({spec.name for spec in signature.inputs}) != len(signature.inputs):
+        raise UnloadableModel("The signature names an input twice.")
+    return found

@@ -1,0 +1,104 @@
+"""One model process as its parent sees it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from modelpool.core.errors import Invalid, ModelpoolError, PredictionFailed, UnloadableModel, UntrustedFormat
+from modelpool.core.runtime import wire
+from modelpool.core.runtime.model_source import ModelSource
+from modelpool.core.runtime.zygote_client import Forked
+
+_ERRORS: dict[str, type[ModelpoolError]] = {
+    error.code: error for error in (UntrustedFormat, UnloadableModel, PredictionFailed, Invalid)
+}
+
+
+class ChildFailed(Exception):
+    """The process died, hung or spoke nonsense; the message ends the sentence "the process of the model …"."""
+
+
+class Child:
+    """Talks to one process; not for several threads at once."""
+
+    def __init__(self, forked: Forked) -> None:
+        self.pid = forked.pid
+        self._channel = forked.channel
+        self._zygote = forked.zygote
+        self._is_ended = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it waits for a request: its socket is open and it has said nothing on its own."""
+        return not self._is_ended and not select.select([self._channel], [], [], 0)[0]
+
+    def load(self, source: ModelSource, *, timeout_s: float, **request: Any) -> dict[str, Any]:
+        """Hand over a model and return what the process says of it."""
+        self._channel.settimeout(timeout_s)
+        try:
+            socket.send_fds(self._channel, [b"m"], [source.descriptor])
+        except OSError:
+            raise ChildFailed(self._ending()) from None
+        facts, _ = self.ask("load", timeout_s=timeout_s, **request)
+        return facts
+
+    def ask(
+        self, kind: str, arrays: Mapping[str, np.ndarray] | None = None, *, timeout_s: float, **facts: Any
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Send a request and return facts and arrays of the answer.
+
+        Raises :class:`ChildFailed`, after which the process is gone, and the error that the process itself reports.
+        """
+        deadline = time.monotonic() + timeout_s
+        try:
+            self._channel.settimeout(timeout_s)
+            wire.send(self._channel, kind, arrays, **facts)
+            header, answers = wire.receive(self._channel, deadline=deadline)
+        except wire.DeadlinePassed:
+            self.end()
+            raise ChildFailed(f"did not answer within {timeout_s:g} s and was ended") from None
+        except wire.WireError as error:
+            raise ChildFailed(self._ending(str(error))) from None
+        if header.kind == "error":
+            raise _reported(header.facts)
+        return header.facts, answers
+
+    def _ending(self, otherwise: str = "closed its connection") -> str:
+        status = self.end()
+        if status is None:
+            return "was ended with the process that it came from"
+        return describe_status(status) or f"failed: {otherwise}"
+
+    def end(self) -> int | None:
+        """Kill and reap the process; return its status, ``None`` when it is unknown."""
+        if self._is_ended:
+            return None
+        self._is_ended = True
+        self._channel.close()
+        return self._zygote.end(self.pid)
+
+
+def _reported(facts: dict[str, Any]) -> ModelpoolError:
+    error = _ERRORS.get(str(facts.get("code")), Invalid)
+    printable = "".join(sign if sign.isprintable() else " " for sign in str(facts.get("detail"))[:600])
+    return error(printable)
+
+
+def describe_status(status: int) -> str | None:
+    """Return how a process ended, for people; ``None`` when it was alive until we ended it."""
+    if not os.WIFSIGNALED(status):
+        return "ended by itself"
+    number = os.WTERMSIG(status)
+    if number == signal.SIGXCPU:
+        return "used up its CPU time and was ended"
+    if number == signal.SIGKILL:
+        return "was killed, perhaps for want of memory"
+    return f"crashed ({signal.Signals(number).name})"

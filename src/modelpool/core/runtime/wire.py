@@ -1,0 +1,162 @@
+"""The wire between a server process and a model process: one Unix socket, frames, no pickle.
+
+A frame is the sizes of its header (uint32) and its body (uint64), little-endian, then both; the header is
+MessagePack, the body the raw bytes of its arrays one after another, in C order. Both sides treat the other as
+hostile where it matters: every size is checked before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+MAX_HEADER_BYTES = 256 << 20
+MAX_BODY_BYTES = 1 << 31
+MAX_TENSORS = 65_536
+MAX_RANK = 8
+_NUMERIC = frozenset(
+    {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"}
+)
+_SIZES = struct.Struct("<IQ")
+
+
+class WireError(Exception):
+    """The other side closed the socket, or sent what is no frame."""
+
+
+class DeadlinePassed(WireError):
+    """The other side did not answer in time."""
+
+
+class Tensor(msgspec.Struct, frozen=True, array_like=True):
+    """One array of a frame: numbers lie in the body, strings (``dtype`` ``string``) in ``texts``."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    texts: list[str] | None = None
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True):
+    """``kind`` says what the frame is; ``facts`` are its other fields."""
+
+    kind: str
+    tensors: tuple[Tensor, ...] = ()
+    facts: dict[str, Any] = {}
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Header).decode
+
+
+def send(channel: socket.socket, kind: str, arrays: Mapping[str, np.ndarray] | None = None, **facts: Any) -> None:
+    """Send one frame; raise :class:`WireError` when the other side is gone or does not take it in time."""
+    tensors, buffers = _describe(arrays or {})
+    header = _encode(Header(kind, tuple(tensors), facts))
+    size = sum(buffer.nbytes for buffer in buffers)
+    if len(header) > MAX_HEADER_BYTES or size > MAX_BODY_BYTES:
+        raise WireError(f"a frame of {len(header) + size} bytes is too large")
+    try:
+        channel.sendall(_SIZES.pack(len(header), size) + header)
+        for buffer in buffers:
+            channel.sendall(buffer)
+    except TimeoutError as error:
+        raise DeadlinePassed("the other side did not read in time") from error
+    except OSError as error:
+        raise WireError("the other side closed the connection") from error
+
+
+def receive(channel: socket.socket, *, deadline: float | None = None) -> tuple[Header, dict[str, np.ndarray]]:
+    """Return the next frame; ``deadline`` is a time of :func:`time.monotonic`.
+
+    The arrays are views of one buffer that belongs to them alone.
+    """
+    header_size, body_size = _SIZES.unpack(_read(channel, _SIZES.size, deadline))
+    if header_size > MAX_HEADER_BYTES or body_size > MAX_BODY_BYTES:
+        raise WireError("the other side announced a frame that is too large")
+    try:
+        header = _decode(_read(channel, header_size, deadline))
+    except msgspec.DecodeError as error:
+        raise WireError("the other side sent a malformed header") from error
+    _check_tensors(header.tensors, body_size)
+    return header, _take_arrays(header.tensors, _read(channel, body_size, deadline))
+
+
+def _describe(arrays: Mapping[str, np.ndarray]) -> tuple[list[Tensor], list[memoryview]]:
+    tensors, buffers = [], []
+    for name, array in arrays.items():
+        if array.dtype.kind in "OUST":
+            texts = ["" if item is None else str(item) for item in array.ravel().tolist()]
+            tensors.append(Tensor(name, "string", array.shape, texts))
+            continue
+        if array.dtype.name not in _NUMERIC:
+            raise WireError(f"arrays of {array.dtype} do not travel")
+        tensors.append(Tensor(name, array.dtype.name, array.shape))
+        if array.size:
+            buffers.append(np.ascontiguousarray(array).data.cast("B"))
+    return tensors, buffers
+
+
+def _check_tensors(tensors: Sequence[Tensor], body_size: int) -> None:
+    if len(tensors) > MAX_TENSORS:
+        raise WireError("the other side announced too many arrays")
+    total = 0
+    for tensor in tensors:
+        if len(tensor.shape) > MAX_RANK or any(size < 0 for size in tensor.shape):
+            raise WireError("the other side announced an array of an impossible shape")
+        count = _count(tensor.shape)
+        if tensor.dtype == "string":
+            if tensor.texts is None or len(tensor.texts) != count:
+                raise WireError("the other side sent another number of texts than it announced")
+        elif tensor.dtype in _NUMERIC:
+            total += count * np.dtype(tensor.dtype).itemsize
+        else:
+            raise WireError(f"the other side announced an array of {tensor.dtype[:20]!r}")
+    if total != body_size:
+        raise WireError("the other side announced arrays of another size than its body")
+
+
+def _count(shape: Sequence[int]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _take_arrays(tensors: Sequence[Tensor], body: bytearray) -> dict[str, np.ndarray]:
+    arrays, start = {}, 0
+    for tensor in tensors:
+        if tensor.dtype == "string":
+            array = np.empty(len(tensor.texts or ()), dtype=object)
+            array[:] = tensor.texts or []
+        else:
+            array = np.frombuffer(body, dtype=tensor.dtype, count=_count(tensor.shape), offset=start)
+            start += array.nbytes
+        arrays[tensor.name] = array.reshape(tensor.shape)
+    return arrays
+
+
+def _read(channel: socket.socket, size: int, deadline: float | None) -> bytearray:
+    buffer = bytearray(size)
+    view, filled = memoryview(buffer), 0
+    while filled < size:
+        try:
+            if deadline is not None:
+                channel.settimeout(max(deadline - time.monotonic(), 0.001))
+            count = channel.recv_into(view[filled:])
+        except TimeoutError as error:
+            raise DeadlinePassed("the other side did not answer in time") from error
+        except OSError as error:
+            raise WireError("the other side closed the connection") from error
+        if not count:
+            raise WireError("the other side closed the connection")
+        filled += count
+        if deadline is not None and filled < size and time.monotonic() > deadline:
+            raise DeadlinePassed("the other side did not answer in time")
+    return buffer

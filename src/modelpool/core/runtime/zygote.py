@@ -1,0 +1,147 @@
+"""The process that model processes are forked from: libraries imported once, one thread, no secrets, no models.
+
+Started as ``python -m modelpool.core.runtime.zygote FD`` with a Unix datagram-like socket
+(``SOCK_SEQPACKET``) as descriptor ``FD``. Messages are MessagePack: ``fork`` (with a descriptor for the
+child) answers the child's pid, ``end`` kills and reaps a child and answers its exit status. It ends, and all
+its children with it, when its parent does.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import warnings
+from typing import Any
+
+import msgspec
+
+MAX_MESSAGE_BYTES = 65_536
+POLL_S = 1.0
+
+
+class Zygote:
+    """The loop; single-threaded, so a child's pid is never reaped behind anyone's back."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.parent_pid = os.getppid()
+        self.statuses: dict[int, int] = {}
+        self.preloaded: set[str] = set()
+
+    def serve(self) -> None:
+        """Answer until the parent is gone."""
+        woken, waker = os.pipe()
+        control = self.channel.fileno()
+        for descriptor in (woken, waker):
+            os.set_blocking(descriptor, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        while os.getppid() == self.parent_pid:
+            ready, _, _ = select.select([control, woken], [], [], POLL_S)
+            if woken in ready:
+                os.read(woken, 4096)
+            self._reap()
+            if control in ready and not self._answer():
+                return
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self.statuses[pid] = status
+
+    def _answer(self) -> bool:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self.channel, MAX_MESSAGE_BYTES, 1)
+        except OSError:
+            return False
+        if not message:
+            return False
+        request = msgspec.msgpack.decode(message)
+        if request["do"] == "fork":
+            reply: dict[str, Any] = {"pid": self._fork(request, descriptors[0])}
+        else:
+            reply = {"status": self._end(request["pid"])}
+        try:
+            self.channel.send(msgspec.msgpack.encode(reply))
+        except OSError:
+            return False
+        return True
+
+    def _fork(self, request: dict[str, Any], descriptor: int) -> int:
+        self._preload(request["format"])
+        own_pid = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _become_model_process(descriptor, request, parent_pid=own_pid)
+        os.close(descriptor)
+        return pid
+
+    def _preload(self, name: str) -> None:
+        """Import what the format needs; a format that cannot be imported fails in the child, with a message."""
+        if name in self.preloaded:
+            return
+        from modelpool.core.formats.registry import FORMATS
+
+        self.preloaded.add(name)
+        try:
+            import modelpool.core.runtime.model_process  # noqa: F401
+
+            FORMATS[name].preload()
+        except Exception as error:  # noqa: BLE001 — a process's edge
+            sys.stderr.write(f"modelpool: cannot preload the format {name!r}: {error}\n")
+        gc.collect()
+        gc.freeze()
+
+    def _end(self, pid: int) -> int:
+        """Kill a child that still lives, wait for it and return its status (``os.waitpid``)."""
+        if pid not in self.statuses:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                self.statuses[pid] = os.waitpid(pid, 0)[1]
+            except (ProcessLookupError, ChildProcessError):
+                return 0
+        return self.statuses.pop(pid)
+
+
+def _become_model_process(descriptor: int, request: dict[str, Any], *, parent_pid: int) -> None:
+    """Keep the one socket, then serve; never returns."""
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(null, standard)
+        os.dup2(descriptor, 3)
+        os.closerange(4, 4096)
+        from modelpool.core.runtime import model_process
+
+        model_process.run(
+            socket.socket(fileno=3),
+            memory_bytes=request["memory_bytes"],
+            cpu_seconds=request["cpu_seconds"],
+            parent_pid=parent_pid,
+        )
+    finally:
+        os._exit(0)
+
+
+def main() -> None:
+    """Serve on the descriptor named by the first argument."""
+    warnings.simplefilter("ignore")
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent ends us by closing its end
+    Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
+
+
+if __name__ == "__main__":
+    main()
