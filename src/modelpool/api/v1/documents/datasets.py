@@ -1,0 +1,58 @@
+"""Datasets on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from modelpool.api.v1.documents.texts import Title
+from modelpool.http.bodies import Body
+from modelpool.training.models import Dataset
+
+
+class InlineDataset(Body, frozen=True):
+    """A small table in the request itself."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+    name: Title = ""
+
+
+class DatasetDocument(msgspec.Struct, frozen=True):
+    """A stored table; ``n_rows`` and ``columns`` are null until a worker has looked at it."""
+
+    id: UUID
+    name: str
+    format: str
+    size_bytes: int
+    sha256: str
+    n_rows: int | None
+    columns: list[Any] | None
+    warning: str | None
+    created_at: datetime
+    created_by: str
+
+
+def present_dataset(dataset: Dataset) -> DatasetDocument:
+    """Return the dataset as it stands on the wire."""
+    return DatasetDocument(
+        id=dataset.pk,
+        name=dataset.name,
+        format=dataset.format,
+        size_bytes=dataset.size_bytes,
+        sha256=dataset.sha256,
+        n_rows=dataset.n_rows,
+        columns=dataset.columns,
+        warning=dataset.warning or None,
+        created_at=dataset.created_at,
+        created_by=dataset.created_by,
+    )
+
+
+def present_datasets(datasets: Iterable[Dataset]) -> list[DatasetDocument]:
+    """Return a list's rows."""
+    return [present_dataset(dataset) for dataset in datasets]

@@ -1,0 +1,20 @@
+"""Texts and numbers that people write; the services check what is finer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+Title = Annotated[str, Meta(max_length=200)]
+Tags = Annotated[dict[str, str], Meta(description="Names and texts of your own.")]
+Policy = Annotated[
+    str | dict[str, Any],
+    Meta(
+        description="Which version is active: `latest`, `pinned`, or "
+        '`{"name": "best_metric", "metric": "accuracy", "mode": "max", "min_improvement": 0}`.'
+    ),
+]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Bytes = Annotated[int, Meta(ge=0, le=2**53)]
+Number = Annotated[int, Meta(ge=1, le=2**31 - 1)]

@@ -1,0 +1,68 @@
+"""Versions on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from modelpool.api.v1.documents.texts import Tags
+from modelpool.http.bodies import Body
+from modelpool.registry import querysets
+from modelpool.registry.models import ModelVersion
+
+
+class VersionChanges(Body, frozen=True):
+    """What may change of a version; everything else is immutable."""
+
+    description: str | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+
+
+class VersionDocument(msgspec.Struct, frozen=True, omit_defaults=False):
+    """A version; ``figures`` is there where ``?include=figures`` asks for it."""
+
+    tenant: str
+    model: str
+    number: int
+    state: Literal["pending", "ready", "failed", "deleted"]
+    active: bool
+    aliases: Sequence[str]
+    description: str
+    format: str
+    serving_format: str
+    trust: str
+    parity: dict[str, Any] | None
+    signature: dict[str, Any]
+    metrics: dict[str, float | None]
+    primary_metric: str | None
+    params: dict[str, Any]
+    tags: dict[str, str]
+    libraries: dict[str, Any]
+    size_bytes: int
+    sha256: str
+    store: str
+    job: UUID | None
+    dataset: UUID | None
+    created_at: datetime
+    created_by: str
+    figures: Mapping[str, Any] | UnsetType = UNSET
+
+
+def present_version(version: ModelVersion, *, with_figures: bool = False) -> VersionDocument:
+    """Return the version as it stands on the wire; its model must be as fresh as it is, for it says which is active."""
+    return present_versions([version], with_figures=with_figures)[0]
+
+
+def present_versions(versions: Sequence[ModelVersion], *, with_figures: bool = False) -> list[VersionDocument]:
+    """Return a list's rows."""
+    return [_document(shown, with_figures=with_figures) for shown in querysets.present_versions(versions)]
+
+
+def _document(shown: querysets.PresentedVersion, *, with_figures: bool) -> VersionDocument:
+    fields = {name: getattr(shown, name) for name in VersionDocument.__struct_fields__ if name != "figures"}
+    return VersionDocument(**fields, figures=shown.figures if with_figures else UNSET)

@@ -1,0 +1,81 @@
+"""``/tenants/{tenant}/jobs/{id}/events``: a job as it happens, as server-sent events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from uuid import UUID
+
+from django.db import close_old_connections
+from django.http.response import HttpResponseBase
+from django.urls import path
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from modelpool.api.v1.documents.jobs import JobDocument, present_job, present_lines
+from modelpool.api.v1.routes.jobs import number_from
+from modelpool.core.errors import JobNotFound
+from modelpool.http.event_stream import KEEP_ALIVE, event, stream_events
+from modelpool.http.openapi import describe
+from modelpool.http.views import ApiView
+from modelpool.tenants.models import Tenant
+from modelpool.tenants.roles import Permission
+from modelpool.training.services import get_job, job_log
+
+MAX_DURATION_S = 600.0
+_POLL_S = 0.5
+_QUIET_S = 15.0
+_LINES = 500
+
+
+class JobEventsView(ApiView):
+    """Events ``job`` (the job, when it changed), ``log`` (a line), and ``end`` when nothing more will come."""
+
+    permissions = {"GET": Permission.VIEW}
+
+    @describe("Follow a job", tag="jobs", answers={(200, "text/event-stream"): {"type": "string"}})
+    def get(self, request: Request, tenant: str, job: UUID) -> HttpResponseBase:
+        """Stream for at most ten minutes; a browser reconnects by itself and goes on after ``Last-Event-ID``."""
+        row = get_job(self.tenant, job)
+        after = number_from(request.headers.get("Last-Event-ID") or "0", name="Last-Event-ID", ceiling=2**63 - 1)
+        if request.method == "HEAD":
+            return Response(None, content_type="text/event-stream")
+        events = follow(self.tenant, row.pk, after=after)
+        return stream_events(events, tenant_id=self.tenant.pk)
+
+
+def follow(tenant: Tenant, job_id: UUID, *, after: int, duration_s: float = MAX_DURATION_S) -> Iterator[bytes]:
+    """Yield events until the job is over and told to its end, it is deleted, or the time is up."""
+    shown: JobDocument | None = None
+    ends_at, quiet_since = time.monotonic() + duration_s, time.monotonic()
+    yield b"retry: 2000\n\n"
+    while time.monotonic() < ends_at:
+        try:
+            row = get_job(tenant, job_id)
+        except JobNotFound:
+            break
+        lines = job_log(row, after=after, limit=_LINES)
+        close_old_connections()
+        for line in present_lines(lines):
+            after = line.id
+            yield event("log", line, event_id=after)
+        document = present_job(row, tenant=tenant.name)
+        if document != shown:
+            shown = document
+            yield event("job", document)
+        elif not lines and time.monotonic() - quiet_since < _QUIET_S:
+            time.sleep(_POLL_S)
+            continue
+        elif not lines:
+            yield KEEP_ALIVE
+        quiet_since = time.monotonic()
+        if row.is_final and not lines:
+            break
+    else:
+        return
+    yield event("end", {})
+
+
+urlpatterns = [
+    path("tenants/<str:tenant>/jobs/<id:job>/events", JobEventsView.as_view(), name="job-events"),
+]
