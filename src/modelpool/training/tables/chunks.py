@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -59,17 +60,15 @@ def pick_kind(kinds: frozenset[Kind]) -> Kind:
 
 
 def check_names(names: Sequence[str], *, place: str) -> tuple[str, ...]:
-    """Return the stripped column names, or raise for one that is empty or there twice; ``place`` says where they stand."""
+    """Return the stripped names, or raise for one that is empty or there twice; ``place`` says where they stand."""
     stripped = tuple(name.strip() for name in names)
     for position, name in enumerate(stripped, start=1):
         if not name:
             raise BadTrainingData(
-                f"Column {position} has no name in {place}; name every column (pandas writes such a column for its index: "
-                "use to_csv(index=False))."
+                f"Column {position} has no name in {place}; name every column "
+                "(pandas writes such a column for its index: use to_csv(index=False))."
             )
-    twice = (
-        sorted({name for name in stripped if stripped.count(name) > 1}) if len(set(stripped)) < len(stripped) else []
-    )
+    twice = [name for name, count in Counter(stripped).items() if count > 1]
     if twice:
         raise BadTrainingData(f"Column names must differ, but {place} has {_quoted(twice)} more than once; rename one.")
     if len(stripped) > MAX_COLUMNS:

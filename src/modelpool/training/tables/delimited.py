@@ -35,7 +35,7 @@ def open_csv(path: Path) -> TableSource:
 
 
 def find_delimiter(head: str) -> str:
-    """Return the delimiter that splits the header and most of the following rows into the same number of cells, above one."""
+    """Return the delimiter that splits the header and most rows after it into the same number of cells, above one."""
     return max(DELIMITERS, key=lambda delimiter: _consistency(head, delimiter=delimiter))
 
 
@@ -110,8 +110,8 @@ def _explain(path: Path, *, n_columns: int, delimiter: str, error: Exception) ->
         for row in reader:
             if row and len(row) != n_columns:
                 raise BadTrainingData(
-                    f"Line {reader.line_num} has {len(row)} cells, but the header has {n_columns} (delimiter {delimiter!r}). "
-                    "Cells that contain the delimiter must be in double quotes."
+                    f"Line {reader.line_num} has {len(row)} cells, but the header has {n_columns} "
+                    f"(delimiter {delimiter!r}). Cells that contain the delimiter must be in double quotes."
                 ) from error
     raise BadTrainingData(f"The file is not well-formed CSV: {error}") from error
 
@@ -125,6 +125,6 @@ def _check_quotes_close(path: Path, *, delimiter: str) -> None:
                 start = reader.line_num + 1
         except csv.Error as error:
             raise BadTrainingData(
-                f"A double quote opens in the row that begins in line {start} and is not closed as it should be ({error}); "
-                'write a quote inside a quoted cell twice (""), or close it.'
+                f"A double quote opens in the row that begins in line {start} and is not closed as it should be "
+                f'({error}); write a quote inside a quoted cell twice (""), or close it.'
             ) from error

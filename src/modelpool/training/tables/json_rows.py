@@ -121,7 +121,7 @@ def _to_chunk(values: Iterable[Any], *, name: str) -> ColumnChunk:
 
 
 def _to_text(value: Any, *, name: str) -> tuple[str | None, frozenset[Kind]]:
-    """Return a value's canonical text and the types it allows; text allows none here, so that a mixed column is text."""
+    """Return a value's canonical text and the types it allows: text none here, so that a mixed column is text."""
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None, ALL_KINDS
     if isinstance(value, str):

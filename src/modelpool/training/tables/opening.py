@@ -24,7 +24,7 @@ def open_data(path: Path) -> pa.NativeFile:
 
 
 def check_text(path: Path) -> int:
-    """Raise :class:`BadTrainingData` unless the file is UTF-8 text with something in it; return how many ``"`` it has."""
+    """Raise :class:`BadTrainingData` unless the file is UTF-8 text and not empty; return how many ``"`` it has."""
     scan = _Scan()
     with open_data(path) as stream:
         while block := _read(stream):

@@ -62,7 +62,7 @@ class TableProfile(msgspec.Struct, frozen=True, kw_only=True):
 def profile_table(path: Path, *, format: TableFormat) -> TableProfile:
     """Stream through the file and describe its columns.
 
-    Raises :class:`~modelpool.core.errors.BadTrainingData` for a file that does not hold a table, as ``read_table`` does.
+    Raises :class:`~modelpool.core.errors.BadTrainingData` for a file that holds no table, as ``read_table`` does.
     """
     source = OPENERS[format](path)
     columns = {name: _Statistics() for name in source.names}

@@ -33,7 +33,7 @@ OPENERS: Mapping[TableFormat, Callable[[Path], TableSource]] = MappingProxyType(
 WIRE_DTYPES: Mapping[Kind, DType] = MappingProxyType(
     {"bool": "bool", "int64": "float64", "float64": "float64", "datetime": "datetime", "string": "string"}
 )
-"""What a prediction may send for a column of each type: whole numbers in training do not forbid 3.5, or a gap, later."""
+"""What a prediction may send for a column of each type: whole numbers in training do not forbid 3.5 later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which types a column of text allows. Nothing is guessed: what is not plainly a number, truth value or ISO date is text."""
+"""Which types a column of text allows. Nothing is guessed: what is not plainly a number or an ISO date is text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MISSING_MARKERS = (
     "", "NA", "N/A", "n/a", "na", "NaN", "nan", "NAN", "-nan", "-NaN", "null", "NULL", "Null", "None", "none", "NONE",
     "<NA>", "#N/A", "#NA", "#N/A N/A", "#NULL!", "NaT",
 )  # fmt: skip
-"""Cells of a CSV file that mean "no value", compared without blanks around them: pandas' list, and a few spellings more."""
+"""Cells of a CSV file that mean "no value", blanks around them aside: pandas' list, and a few spellings more."""
 
 _BOOL = r"^(?i:true|false)$"
 _INT = r"^-?(0|[1-9][0-9]{0,18})$"
@@ -49,7 +49,7 @@ def text_to_chunk(texts: pa.Array) -> ColumnChunk:
 
 
 def parse_datetimes(texts: pa.Array) -> np.ndarray[Any, Any]:
-    """Return float64 seconds since 1970 UTC, NaN where missing; a time without a zone is UTC. ``ValueError`` for no date."""
+    """Return float64 seconds since 1970 UTC, NaN for missing; no zone means UTC. ``ValueError`` for what is no date."""
     import pandas as pd
 
     series = pd.Series(texts.to_pylist(), dtype=object).str.strip()

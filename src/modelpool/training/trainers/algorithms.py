@@ -32,7 +32,7 @@ class Algorithm:
     is_seeded: bool = False
 
     def build(self, options: Mapping[str, Any], *, seed: int) -> Any:
-        """Return the unfitted scikit-learn estimator with ``options`` (names in ``takes``); deterministic by ``seed``."""
+        """Return the unfitted estimator with ``options`` (names in ``takes``); deterministic by ``seed``."""
         estimator = getattr(import_module(self.module), self.class_name)
         given = {self.renamed.get(name, name): value for name, value in options.items()}
         seeded = {"random_state": seed} if self.is_seeded else {}
@@ -77,7 +77,8 @@ CLASSIFIERS = _index(
         aliases=("knn", "k_neighbors", "nearest_neighbors"), defaults=_ONE_JOB, is_scaled=True,
     ),
     Algorithm(
-        "svm", "sklearn.svm", "SVC", ("C", "kernel", "gamma", "class_weight", "max_iter"), aliases=("svc",), is_scaled=True
+        "svm", "sklearn.svm", "SVC", ("C", "kernel", "gamma", "class_weight", "max_iter"), aliases=("svc",),
+        is_scaled=True,
     ),
     Algorithm(
         "naive_bayes", "sklearn.naive_bayes", "GaussianNB", ("var_smoothing",), aliases=("nb", "bayes"), is_scaled=True
@@ -110,7 +111,10 @@ REGRESSORS = _index(
         "k_nearest_neighbors", "sklearn.neighbors", "KNeighborsRegressor", ("n_neighbors", "weights"),
         aliases=("knn", "k_neighbors", "nearest_neighbors"), defaults=_ONE_JOB, is_scaled=True,
     ),
-    Algorithm("svm", "sklearn.svm", "SVR", ("C", "kernel", "gamma", "epsilon", "max_iter"), aliases=("svr",), is_scaled=True),
+    Algorithm(
+        "svm", "sklearn.svm", "SVR", ("C", "kernel", "gamma", "epsilon", "max_iter"), aliases=("svr",),
+        is_scaled=True,
+    ),
 )  # fmt: skip
 
 
@@ -126,7 +130,7 @@ def find_algorithm(name: str, *, among: Mapping[str, Algorithm]) -> Algorithm:
 
 
 def check_options(given: Mapping[str, Any], *, algorithm: Algorithm, among: Mapping[str, Algorithm]) -> None:
-    """Raise ``ValueError`` for a hyperparameter that ``algorithm`` does not take, naming the algorithms that take it."""
+    """Raise ``ValueError`` for a hyperparameter that ``algorithm`` does not take, naming those that take it."""
     for name in given:
         if name not in algorithm.takes:
             takers = ", ".join(other.name for other in among.values() if name in other.takes)

@@ -40,7 +40,7 @@ class FeaturePlan:
         return tuple(name for name in self.names if name not in self.booleans)
 
     def to_specs(self) -> tuple[TensorSpec, ...]:
-        """Return the inputs of the model's signature; whole numbers are float64, so that later ones may have decimals."""
+        """Return the inputs of the model's signature; whole numbers are float64: later ones may have decimals."""
         kinds = dict.fromkeys(self.names, "float64")
         kinds |= dict.fromkeys(self.datetimes, "datetime") | dict.fromkeys(self.booleans, "bool")
         kinds |= dict.fromkeys(self.categories, "string")
@@ -136,7 +136,7 @@ def _categories(column: pd.Series[Any], *, max_categories: int, notes: list[str]
     ranked = sorted(counts.index, key=lambda value: (-int(counts[value]), value))
     if len(ranked) > max_categories:
         notes.append(
-            f"Column {column.name!r} has {len(ranked)} different texts; the {max_categories} most frequent are told apart "
-            "(max_categories), the others count as one."
+            f"Column {column.name!r} has {len(ranked)} different texts; the {max_categories} most frequent are told "
+            "apart (max_categories), the others count as one."
         )
     return tuple(sorted(ranked[:max_categories]))

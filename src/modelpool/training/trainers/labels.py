@@ -64,8 +64,8 @@ def _to_classes(labels: pd.Series[Any]) -> np.ndarray[Any, Any]:
         if not (np.isfinite(values).all() and (values == np.round(values)).all() and (abs(values) < 2**53).all()):
             raise _bad_target(
                 labels,
-                f"holds decimal numbers, {len(np.unique(values))} different ones; use tabular_regressor for a quantity, "
-                "or write the classes as text or whole numbers",
+                f"holds decimal numbers, {len(np.unique(values))} different ones; use tabular_regressor for a "
+                "quantity, or write the classes as text or whole numbers",
             )
         return values.astype(np.int64)
     texts = np.array([str(value) for value in labels], dtype=object)
@@ -85,7 +85,7 @@ def _check_counts(labels: pd.Series[Any], classes: np.ndarray[Any, Any]) -> None
     if len(lonely):
         raise _bad_target(
             labels,
-            f"has classes with only one row: {_shown(lonely)}; add rows, merge them with others or remove them{regressor}",
+            f"has classes with only one row: {_shown(lonely)}; add rows, merge them or remove them{regressor}",
         )
 
 

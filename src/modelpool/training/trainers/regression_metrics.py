@@ -29,7 +29,7 @@ def regression_metrics(truth: Array, predicted: Array) -> dict[str, float]:
 
 
 def regression_figures(truth: Array, predicted: Array, *, seed: int) -> dict[str, Mapping[str, Any]]:
-    """Return predicted_vs_actual (at most 500 rows, drawn by ``seed``) and a histogram of the residuals (truth - prediction)."""
+    """Return predicted_vs_actual (at most 500 rows) and a histogram of the residuals, truth minus prediction."""
     n_shown = min(len(truth), MAX_POINTS)
     shown = np.sort(np.random.default_rng(seed).choice(len(truth), n_shown, replace=False))
     counts, edges = np.histogram(truth - predicted, bins=_RESIDUAL_BINS)

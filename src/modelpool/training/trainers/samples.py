@@ -1,4 +1,4 @@
-"""Rows that stand for what a model will be asked: for the proof of its compiled form, and the example in its signature."""
+"""Rows that stand for what a model will be asked: to prove its compiled form, and the example in its signature."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def make_folds(n_rows: int, *, n_folds: int, seed: int, strata: np.ndarray[Any, 
 
 
 def count_folds(wanted: int, *, n_rows: int, strata: np.ndarray[Any, Any] | None) -> int:
-    """Return how many folds the data allow, ``wanted`` at most: each class in every fold, or two rows in each; else 0."""
+    """Return how many folds the data allow, at most ``wanted``: each class in every fold, or two rows each; else 0."""
     rarest = n_rows // 2 if strata is None else int(np.unique(strata, return_counts=True)[1].min())
     allowed = min(wanted, rarest)
     return allowed if allowed >= 2 else 0

@@ -15,5 +15,5 @@ class TabularRegressor(Trainer):
     Params = TabularRegressorParams
 
     def train(self, run: Run) -> TrainedModel:
-        """Train as ``run.params`` say; raise :class:`~modelpool.core.errors.BadTrainingData` with advice when the data will not do."""
+        """Train as ``run.params`` say; raise ``BadTrainingData`` with advice when the data will not do."""
         return train_tabular(run, task=Regression())
