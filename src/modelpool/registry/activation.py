@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 from django.db import transaction
 
@@ -38,7 +38,7 @@ UNSET: Final = Unset.UNSET
 
 
 def activate_version(
-    model: RegisteredModel, *, number: int, actor: Actor, expected: int | None | Unset = UNSET, reason: str = "activate"
+    model: RegisteredModel, *, number: int, actor: Actor, expected: int | Unset | None = UNSET, reason: str = "activate"
 ) -> ModelVersion:
     """Make a ready version the active one; activating the active one changes nothing.
 
@@ -181,16 +181,16 @@ def _ready_version(locked: RegisteredModel, number: int) -> ModelVersion:
     return version
 
 
-def _check_expected(locked: RegisteredModel, expected: int | None | Unset) -> None:
+def _check_expected(locked: RegisteredModel, expected: int | Unset | None) -> None:
     actual = active_number(locked)
     if not isinstance(expected, Unset) and expected != actual:
         raise ActiveVersionMoved(locked.name, expected, actual)
 
 
 def _check_mode(mode: str | None) -> Mode | None:
-    if mode is None or mode == "max" or mode == "min":
-        return mode  # type: ignore[return-value]
-    raise InvalidField("mode", f"{mode!r} is not 'max' or 'min'.")
+    if mode is not None and mode not in get_args(Mode):
+        raise InvalidField("mode", f"{str(mode)[:80]!r} is not 'max' or 'min'.")
+    return cast("Mode | None", mode)
 
 
 def _best_number(policy: BestMetric, candidates: Sequence[Candidate], *, active: int | None) -> int:

@@ -40,7 +40,7 @@ def check_description(text: object, *, field: str = "description") -> str:
 
 
 def check_metrics(metrics: object, *, field: str = "metrics") -> dict[str, float | None]:
-    """Return metrics by name; a value that is not finite becomes ``None``, which shows that it was measured and never wins."""
+    """Return metrics by name; what is not finite becomes ``None``: it was measured, and never wins."""
     if not isinstance(metrics, Mapping):
         raise InvalidField(field, "must be an object of numbers.")
     if len(metrics) > MAX_METRICS:
@@ -62,7 +62,7 @@ def check_params(params: object, *, field: str = "params") -> dict[str, Any]:
 
 
 def clean_json(value: Any, *, depth: int = 64) -> Any:
-    """Return what a trainer attached as JSON that every database stores: NaN as null, no NUL, no lone surrogates, no depths."""
+    """Return what a trainer attached as JSON that every database stores: NaN is null, no NUL, no lone surrogates."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int):

@@ -9,12 +9,14 @@ from django.db import connection
 from modelpool.core.errors import ModelNotFound
 from modelpool.registry.models import RegisteredModel
 
+_NEXT_NUMBER = "UPDATE modelpool_model SET last_number = last_number + 1 WHERE id = %s RETURNING last_number"
+
 
 def lock_model(model: RegisteredModel) -> RegisteredModel:
     """Return the model's present row, locked until the transaction ends; raise :class:`ModelNotFound` when it is gone.
 
-    Every change to a pool takes this lock first, then others (an order that cannot dead-lock). On SQLite the transaction
-    itself is the lock.
+    Every change to a pool takes this lock first, then others: an order that cannot dead-lock. On SQLite the
+    transaction itself is the lock.
     """
     rows = RegisteredModel.objects.for_tenant(model.tenant_id).select_related("tenant", "active_version")
     locked: RegisteredModel | None = rows.select_for_update(no_key=True, of=("self",)).filter(pk=model.pk).first()
@@ -27,10 +29,7 @@ def next_number(model: RegisteredModel) -> int:
     """Take the model's next version number, in one statement; it is given back when the transaction is rolled back."""
     key = RegisteredModel._meta.pk.get_db_prep_value(model.pk, connection)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE modelpool_model SET last_number = last_number + 1 WHERE id = %s RETURNING last_number",  # any SQLite since 3.35
-            [key],
-        )
+        cursor.execute(_NEXT_NUMBER, [key])
         row: Any = cursor.fetchone()
     if row is None:
         raise ModelNotFound(model.tenant.name, model.name)

@@ -84,7 +84,7 @@ def get_or_create_model(tenant: Tenant, *, name: str, actor: Actor) -> Registere
 
 
 def update_model(model: RegisteredModel, *, actor: Actor, **fields: Any) -> RegisteredModel:
-    """Change ``description``, ``policy``, ``store`` (of versions to come) or ``tags``; a new policy moves nothing by itself."""
+    """Change ``description``, ``policy``, ``store`` or ``tags``; policy and store hold for versions to come."""
     checked = _check_fields(fields)
     with transaction.atomic():
         locked = lock_model(model)

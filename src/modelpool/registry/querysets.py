@@ -85,7 +85,7 @@ def models_of(tenant: Tenant, *, ordering: str = "-created_at", name_contains: s
 def versions_of(
     model: RegisteredModel, *, state: str | None = None, ordering: str = "-number"
 ) -> QuerySet[ModelVersion]:
-    """Return the model's versions of one ``state``, by default all but the deleted; ``ordering`` as in :data:`VERSION_ORDERINGS`."""
+    """Return the model's versions of one ``state``, by default all but deleted, by one of :data:`VERSION_ORDERINGS`."""
     versions: QuerySet[ModelVersion] = ModelVersion.objects.for_tenant(model.tenant_id).filter(model=model)
     if state is None:
         versions = versions.exclude(state=ModelVersion.State.DELETED)
@@ -115,7 +115,7 @@ def present_version(version: ModelVersion) -> PresentedVersion:
 
 
 def present_models(models: Iterable[RegisteredModel]) -> list[PresentedModel]:
-    """Make models of :func:`models_of` (a page of them) ready to be shown, with two queries for all aliases and counts."""
+    """Make models of :func:`models_of` (a page of them) ready to be shown, with two queries for all of them."""
     rows = list(models)
     aliases, counts = _aliases_of_models(rows), _counts_of(rows)
     return [_present_model(row, aliases[row.pk], counts.get(row.pk, (0, None))) for row in rows]

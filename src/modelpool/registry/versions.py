@@ -75,7 +75,7 @@ def register_version(
     """Give the stored model the next number and make it visible, whole, in one transaction.
 
     ``activate``: ``None`` lets the model's policy decide, ``if_better`` compares by the primary metric whatever the
-    policy, ``always`` and ``never`` mean what they say. ``in_transaction`` is called with the version before the commit,
+    policy, ``always`` and ``never`` mean what they say. ``in_transaction`` gets the version before the commit,
     for what must hold together with it; when it raises, nothing was done. A ``job_id`` that has a version already gets
     that one back: the new files are deleted and nothing else changes.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import dataclass
 
 STEPS = (
     "artifact.reserved",  # the pending row is committed, no byte is stored
@@ -25,24 +26,28 @@ STEPS = (
 )
 """The steps of store, register and delete, in this order."""
 
-_armed = ""
-_remaining = 0
+
+@dataclass(slots=True)
+class _Trap:
+    step: str = ""
+    remaining: int = 1
+
+
+_trap = _Trap()
 
 
 def arm(spec: str) -> None:
     """Arm a step, ``name`` or ``name:times``; an empty text disarms."""
-    global _armed, _remaining
-    _armed, _, times = spec.partition(":")
-    _remaining = int(times or 1)
+    step, _, times = spec.partition(":")
+    _trap.step, _trap.remaining = step, int(times or 1)
 
 
 def reach(step: str) -> None:
     """Say that ``step`` is reached; the process ends here when it is the armed one."""
-    global _remaining
-    if step != _armed:
+    if step != _trap.step:
         return
-    _remaining -= 1
-    if _remaining == 0:
+    _trap.remaining -= 1
+    if _trap.remaining == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
 

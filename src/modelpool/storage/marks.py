@@ -20,14 +20,15 @@ class RecordedMark:
         """Whether the database knows of no bytes in this store."""
         return not Artifact.unscoped.filter(store=self.alias).exclude(sha256="").exists()
 
-    def accept(self, mark: str, *, is_new: bool) -> None:
+    def accept(self, mark: str) -> None:
         """Remember the mark; raise :class:`StoreUnavailable` when another volume's artifacts are known."""
         known = StoreMark.objects.filter(alias=self.alias).first()
         if known is not None and known.mark == mark:
             return
-        if not mark or (known is not None and not self.may_start_empty()):
+        if known is not None and not self.may_start_empty():
             raise StoreUnavailable(
-                f"The marker in the folder of the artifact store {self.alias!r} is not the one that this installation knows; "
-                f"another volume seems to be mounted. Mount the right one, or correct stores.{self.alias}.path."
+                f"The marker in the folder of the artifact store {self.alias!r} is not the one that this "
+                f"installation knows; another volume seems to be mounted. Mount the right one, or correct "
+                f"stores.{self.alias}.path."
             )
         StoreMark.objects.update_or_create(alias=self.alias, defaults={"mark": mark, "since": timezone.now()})

@@ -14,8 +14,8 @@ from modelpool.tenants.models import TenantOwned
 class Artifact(TenantOwned):
     """One immutable file of a tenant: a model or a dataset.
 
-    ``pending`` rows are uploads under way (or interrupted: the sweep removes those after the grace period); ``ready`` ones
-    are whole and verified; ``deleted`` ones wait for their bytes to be removed.
+    ``pending`` rows are uploads under way (or interrupted: the sweep removes those after the grace period); ``ready``
+    ones are whole and verified; ``deleted`` ones wait for their bytes to be removed.
     """
 
     class State(models.TextChoices):

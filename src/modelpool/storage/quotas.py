@@ -58,8 +58,8 @@ class Reservation:
             free = storage_quota(tenant) - (storage_used(tenant) - self._granted)
             if free < needed:
                 raise StorageQuotaExceeded(
-                    f"The tenant's storage quota of {storage_quota(tenant)} bytes is used up: {max(free, 0)} bytes are free, "
-                    f"at least {needed} are needed. Delete versions or datasets, or ask for more."
+                    f"The tenant's storage quota of {storage_quota(tenant)} bytes is used up: {max(free, 0)} bytes are "
+                    f"free, at least {needed} are needed. Delete versions or datasets, or ask for more."
                 )
             self._write(min(free, wish))
 

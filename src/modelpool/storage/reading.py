@@ -38,7 +38,7 @@ def open_artifact(artifact: Artifact, *, start: int = 0, stop: int | None = None
 
 
 def copy_to_file(artifact: Artifact, path: Path) -> None:
-    """Write the whole verified file to ``path``, which must not exist: private (0600); nothing is left after an error."""
+    """Write the whole verified file to ``path``, private (0600), which must not exist; an error leaves nothing."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file, open_artifact(artifact) as pieces:

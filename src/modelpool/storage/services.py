@@ -1,8 +1,8 @@
 """Storing, reading, deleting and sweeping artifacts: the app's public face.
 
 The order of things, so that nothing half-written is ever seen whatever is killed when: the pending row, then the
-bytes, then their size and digest in the row, then (in the transaction of whoever names the artifact) ``ready``. Deletion
-goes the other way: the row first, the bytes after the commit. The sweep removes what was interrupted.
+bytes, then their size and digest in the row, then (in the transaction of whoever names the artifact) ``ready``.
+Deletion goes the other way: the row first, the bytes after the commit. The sweep removes what was interrupted.
 """
 
 from __future__ import annotations
@@ -106,10 +106,9 @@ def discard_artifact(artifact: Artifact) -> None:
     A ready artifact is left alone: something names it. What cannot be removed now, the sweep removes.
     """
     with suppress(ModelpoolError, DatabaseError):
-        pending = (
-            Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk).exclude(state=Artifact.State.READY)
-        )
-        if pending.update(state=Artifact.State.DELETED, deleted_at=Now(), size_bytes=0):
+        row = Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk)
+        row.exclude(state=Artifact.State.READY).update(state=Artifact.State.DELETED, deleted_at=Now(), size_bytes=0)
+        if not row.filter(state=Artifact.State.READY).exists():  # nor can it become ready any more
             remove_bytes(artifact)
 
 

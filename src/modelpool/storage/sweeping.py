@@ -101,7 +101,7 @@ class Sweep:
     def _remove_orphans(
         self, store: ArtifactStore, objects: Iterable[StoredObject], *, since: datetime, until: datetime
     ) -> None:
-        """Remove what no row names: a row is there before its bytes and keys are never reused, so none can come to need it."""
+        """Remove what no row names: rows are there before bytes and keys are never reused, so none can come to."""
         old = [found for found in objects if since <= found.modified_at < until]
         for at in range(0, len(old), 500):
             batch = old[at : at + 500]

@@ -57,7 +57,7 @@ class BestMetric(ActivationPolicy):
         return judge.primary_metric, self.mode or judge.primary_mode
 
     def _improves(self, difference: float) -> bool:
-        """More, and by at least the minimum; 0.9 - 0.8 counts as 0.1, although as binary fractions it is a little less."""
+        """More, and by at least the minimum: 0.9 - 0.8 counts as 0.1, though it is a little less in binary."""
         enough = difference >= self.min_improvement or math.isclose(difference, self.min_improvement, rel_tol=1e-9)
         return difference > 0 and enough
 

@@ -29,7 +29,7 @@ _PREFIXES = ("cv_", "test_", "val_", "validation_", "train_", "holdout_")
 
 
 def metric_mode(name: str) -> Mode:
-    """Return ``min`` for errors and losses by scikit-learn's names (``log_loss``, ``rmse``, ``cv_mae`` …), else ``max``.
+    """Return ``min`` for errors and losses by scikit-learn's names (``log_loss``, ``rmse``, ``cv_mae``), else ``max``.
 
     Names that begin with ``neg_`` are scorers, which scikit-learn negates so that more is better.
     """

@@ -11,7 +11,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -135,13 +135,13 @@ class FilesystemStore(ArtifactStore):
 
     def _tenants(self) -> tuple[str, ...]:
         with self._root.opened() as root, translated("list its folder"):
-            return tuple(sorted(name for name in os.listdir(root) if _NAME.fullmatch(name)))
+            return tuple(sorted(name for name in os.listdir(root) if _NAME.fullmatch(name)))  # noqa: PTH208 - of a handle
 
     def _files(self, tenant: str | None) -> Iterator[tuple[str, os.stat_result]]:
         try:
             with self._folder(tenant) as folder:
                 with translated("list a folder"):
-                    names = sorted(os.listdir(folder))
+                    names = sorted(os.listdir(folder))  # noqa: PTH208 - of a handle
                 for name in names:
                     if (found := _stat(folder, name)) is not None:
                         yield name, found
@@ -166,10 +166,8 @@ def _open_folder(root: int, name: str, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             raise
-    try:
+    with suppress(FileExistsError):
         os.mkdir(name, FOLDER_MODE, dir_fd=root)
-    except FileExistsError:
-        pass
     os.fsync(root)
     return os.open(name, OPEN_FOLDER, dir_fd=root)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ MARKER = ".modelpool-store"
 FOLDER_MODE = 0o750
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HEADER = b"modelpool artifact store 1\n"
+_CONTENT = re.compile(_HEADER + rb"([0-9a-f]{32})\n")
 _FOUND_IN_EMPTY_VOLUMES = frozenset({"lost+found", ".snapshot", ".snapshots", ".Trash-0"})
 
 
@@ -27,7 +29,7 @@ class MarkRecord(Protocol):
     def may_start_empty(self) -> bool:
         """Whether an empty root is a new store; not so when things are known to be in it."""
 
-    def accept(self, mark: str, *, is_new: bool) -> None:
+    def accept(self, mark: str) -> None:
         """Remember the marker's ``mark``, or raise :class:`StoreUnavailable` when another one is expected."""
 
 
@@ -38,7 +40,7 @@ class Unrecorded:
         """An empty root is always a new store."""
         return True
 
-    def accept(self, mark: str, *, is_new: bool) -> None:
+    def accept(self, mark: str) -> None:
         """Any mark will do."""
 
 
@@ -72,11 +74,10 @@ class MarkedRoot:
 
     def _prove(self, root: int) -> None:
         mark = self._read(root)
-        is_new = mark is None
         if mark is None:
             mark = self._start(root)
         if mark != self._accepted:
-            self._record.accept(mark, is_new=is_new)
+            self._record.accept(mark)
             self._accepted = mark
 
     def _read(self, root: int) -> str | None:
@@ -86,12 +87,15 @@ class MarkedRoot:
             except FileNotFoundError:
                 return None
             try:
-                header, mark = os.read(descriptor, 200).split(b"\n")[:2]
-                return mark.decode("ascii") if header + b"\n" == _HEADER else ""
-            except ValueError:
-                return ""
+                content = os.read(descriptor, 200)
             finally:
                 os.close(descriptor)
+        found = _CONTENT.fullmatch(content)
+        if found is None:
+            raise StoreUnavailable(
+                f"The marker file {MARKER} of the artifact store is spoilt; restore it from a backup."
+            )
+        return found[1].decode("ascii")
 
     def _start(self, root: int) -> str:
         """Mark an empty root as a store; of several processes at once, the first one's mark holds."""
@@ -108,7 +112,8 @@ class MarkedRoot:
 
     def _vanished(self) -> StoreUnavailable:
         error = StoreUnavailable(
-            "The artifact store's folder has no marker file; is its volume mounted? Nothing is read or written until it is back."
+            "The artifact store's folder has no marker file; is its volume mounted? "
+            "Nothing is read or written until it is back."
         )
         error.add_note(f"path: {self.path}, expected: {MARKER}")
         error.__cause__ = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path / MARKER))

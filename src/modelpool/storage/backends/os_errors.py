@@ -14,7 +14,7 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Translate every ``OSError`` but ``FileExistsError`` and ``FileNotFoundError``; ``doing`` completes "could not …"."""
+    """Translate ``OSError`` but ``FileExistsError`` and ``FileNotFoundError``; ``doing`` completes "could not …"."""
     try:
         yield
     except (FileExistsError, FileNotFoundError):

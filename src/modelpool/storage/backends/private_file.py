@@ -60,7 +60,7 @@ class PrivateFile:
                 rest = rest[os.write(self._descriptor, rest) :]
 
     def publish(self) -> StoredBytes:
-        """Make it durable, then visible, then make its name durable; raise ``FileExistsError`` when the name is taken."""
+        """Make it durable, then visible, then its name durable; raise ``FileExistsError`` when the name is taken."""
         with translated("finish a file"):
             os.fsync(self._descriptor)
             reach("file.synced")
