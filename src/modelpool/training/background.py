@@ -100,8 +100,9 @@ class Housekeeping:
         self._beat_at = time.monotonic()
 
     def _refresh_catalogue(self) -> None:
+        """Look again when a file of the user's has changed, and when the table was emptied (a database put back)."""
         found = catalogue.fingerprint()
-        if found != self._seen:
+        if found != self._seen or not catalogue.is_written():
             catalogue.refresh_catalogue(self._forks)
             self._seen = found
 

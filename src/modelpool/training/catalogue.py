@@ -50,6 +50,11 @@ def fingerprint() -> Fingerprint:
     return tuple(sorted(found))
 
 
+def is_written() -> bool:
+    """Whether the table offers anything at all."""
+    return TrainerInfo.objects.exists()
+
+
 def refresh_catalogue(forks: ForkServer | None = None) -> Catalogue:
     """Look into all sources and write what they offer to the table of trainers; a source that fails breaks no other.
 

@@ -68,6 +68,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._is_closed = False
 
     def start(self) -> None:
         """Start the zygote without waiting until it is warm."""
@@ -88,8 +89,9 @@ class ForkServer:
         return Child(control, events=events, output=output)
 
     def close(self) -> None:
-        """End the zygote and every child."""
+        """End the zygote and every child; none can be started any more."""
         with self._lock:
+            self._is_closed = True
             if self._socket is not None:
                 self._socket.close()
             if self._process is not None:
@@ -106,11 +108,13 @@ class ForkServer:
                 try:
                     socket.send_fds(self._ensure(), [message], descriptors)
                     return
-                except (BrokenPipeError, ConnectionResetError):
+                except (BrokenPipeError, ConnectionResetError):  # it died since it was looked at
                     self._forget()
         raise OSError("the process that children are forked from cannot be started; see the worker's log")
 
     def _ensure(self) -> socket.socket:
+        if self._is_closed:
+            raise OSError("the worker is shutting down")
         if self._process is not None and self._process.poll() is not None:
             logger.warning("zygote ended with status %s; starting another", self._process.returncode)
             self._forget()

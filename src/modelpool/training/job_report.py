@@ -19,7 +19,7 @@ MAX_BYTES = 1 << 20
 MAX_LINE_CHARACTERS = 4000
 MAX_METRICS = 500
 _WRITE_EVERY_S = 0.25
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]|\x1b\[[0-9;]*[A-Za-z]")
+_UNPRINTABLE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class JobReport:

@@ -40,7 +40,7 @@ def profile_next(forks: ForkServer) -> bool:
         result = ProfileResult(warning=f"The file could not be looked into: {error}")
     values = {"columns": result.columns, "warning": result.warning, "profile_until": None}
     n_rows = dataset.n_rows if result.n_rows is None else result.n_rows
-    Dataset.unscoped.filter(pk=dataset.pk, columns=None).update(n_rows=n_rows, **values)
+    Dataset.unscoped.filter(pk=dataset.pk, columns__isnull=True).update(n_rows=n_rows, **values)
     return True
 
 
