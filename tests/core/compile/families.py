@@ -43,18 +43,18 @@ CLASSIFIERS: dict[str, Any] = {
     "svm": lambda: CalibratedClassifierCV(SVC(random_state=0), ensemble=False, cv=3),
     "svm_ensemble": lambda: CalibratedClassifierCV(SVC(kernel="poly", random_state=0), cv=3),
     "svm_linear": lambda: CalibratedClassifierCV(SVC(kernel="linear", random_state=0), ensemble=False, cv=3),
-    "bayes": lambda: GaussianNB(),
+    "bayes": GaussianNB,
 }
 REGRESSORS: dict[str, Any] = {
-    "linear": lambda: LinearRegression(),
-    "ridge": lambda: Ridge(),
+    "linear": LinearRegression,
+    "ridge": Ridge,
     "tree": lambda: DecisionTreeRegressor(max_depth=6, random_state=0),
     "forest": lambda: RandomForestRegressor(20, random_state=0),
     "extra_trees": lambda: ExtraTreesRegressor(20, random_state=0),
     "boosting": lambda: GradientBoostingRegressor(n_estimators=15, random_state=0),
     "histogram": lambda: HistGradientBoostingRegressor(max_iter=15, random_state=0),
     "neighbours": lambda: KNeighborsRegressor(5),
-    "svm": lambda: SVR(),
+    "svm": SVR,
 }
 
 NUMBERS = ("age", "income", "visits", "member", "since")
@@ -105,7 +105,7 @@ def labels_of(frame: pd.DataFrame, kind: str) -> np.ndarray:
     if kind == "int":
         return codes * 10 + 1
     if kind == "float":
-        return codes + 0.5
+        return codes + 1.0
     return np.array(["high", "low", "mid"], dtype=object)[codes]
 
 

@@ -28,6 +28,10 @@ class Prediction:
 
 Emit = Callable[[Graph, Any, Matrix], Prediction]
 PREDICTORS: dict[str, Emit] = {}
+WRAPPERS = frozenset(
+    {"Pipeline", "CalibratedClassifierCV", "GridSearchCV", "RandomizedSearchCV", "VotingClassifier", "VotingRegressor"}
+)
+"""Estimators around pipelines, which may take text."""
 
 
 def emits(*names: str) -> Callable[[Emit], Emit]:
@@ -45,7 +49,7 @@ def emit_predictor(graph: Graph, estimator: Any, source: Matrix) -> Prediction:
     name = type(estimator).__name__
     if not type(estimator).__module__.startswith("sklearn.") or name not in PREDICTORS:
         raise NotConvertible(f"{name} has no compiled form")
-    if source.is_text:
+    if source.is_text and name not in WRAPPERS:
         raise NotConvertible(f"text reaches {name}")
     if isinstance(getattr(estimator, "classes_", None), list):
         raise NotConvertible("classifiers with several targets have no compiled form")
