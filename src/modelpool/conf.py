@@ -58,13 +58,13 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """One table of the file."""
 
 
-class ServerSettings(_Table):
+class ServerSettings(_Table, frozen=True):
     """``[server]``: where it listens and how it looks from outside."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 2
-    secret_key_file: str = "secret_key"
+    secret_key_file: str = "secret_key"  # noqa: S105  a path
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     trusted_proxies: tuple[str, ...] = ()
     public_url: str | None = None
@@ -80,13 +80,13 @@ class ServerSettings(_Table):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
-class DatabaseSettings(_Table):
+class DatabaseSettings(_Table, frozen=True):
     """``[database]``: SQLite by default; a relative path is below the home folder."""
 
     url: str = "sqlite:///modelpool.sqlite3"
 
 
-class ServingSettings(_Table):
+class ServingSettings(_Table, frozen=True):
     """``[serving]``: the prediction path."""
 
     memory_budget: Size = Size(2 * 2**30)
@@ -99,7 +99,7 @@ class ServingSettings(_Table):
     inline_limit: Duration = Duration(0.005)
 
 
-class JobsSettings(_Table):
+class JobsSettings(_Table, frozen=True):
     """``[jobs]``: who trains, and within which limits."""
 
     engine: Literal["local"] = "local"
@@ -111,7 +111,7 @@ class JobsSettings(_Table):
     trainers: tuple[str, ...] = ()
 
 
-class LimitsSettings(_Table):
+class LimitsSettings(_Table, frozen=True):
     """``[limits]``: what one request or one tenant may take, unless the tenant's own quota says otherwise."""
 
     max_upload: Size = Size(2 * 2**30)
@@ -123,17 +123,17 @@ class LimitsSettings(_Table):
     orphan_grace: Duration = Duration(3600)
 
 
-class FilesystemStoreSettings(_Table, tag_field="kind", tag="filesystem"):
+class FilesystemStoreSettings(_Table, frozen=True, tag_field="kind", tag="filesystem"):
     """``kind = "filesystem"``: a folder, local or NFS; a relative path is below the home folder."""
 
     path: str = "artifacts"
 
 
-class DatabaseStoreSettings(_Table, tag_field="kind", tag="database"):
+class DatabaseStoreSettings(_Table, frozen=True, tag_field="kind", tag="database"):
     """``kind = "database"``: rows of 1 MiB in the database itself."""
 
 
-class MemoryStoreSettings(_Table, tag_field="kind", tag="memory"):
+class MemoryStoreSettings(_Table, frozen=True, tag_field="kind", tag="memory"):
     """``kind = "memory"``: gone with the process; for tests."""
 
 
@@ -144,7 +144,7 @@ def _default_stores() -> dict[str, StoreSettings]:
     return {"default": FilesystemStoreSettings(), "rows": DatabaseStoreSettings()}
 
 
-class Settings(_Table):
+class Settings(_Table, frozen=True):
     """All of ``modelpool.toml``."""
 
     server: ServerSettings = ServerSettings()

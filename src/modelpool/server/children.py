@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _FIRST_PAUSE_S = 0.2
@@ -65,23 +65,25 @@ class Slot:
         self.start_at = time.monotonic() + min(pause_s, _LONGEST_PAUSE_S)
 
 
-def start_child(module: str, *, arguments: Sequence[str], environment: dict[str, str], socket_fd: int = -1) -> Child:
+def start_child(module: str, *, environment: Mapping[str, str], fds: Mapping[str, int] | None = None) -> Child:
     """Start ``python -m module`` in a process group of its own, so that Ctrl-C reaches the supervisor alone.
 
-    With ``socket_fd`` the child inherits that socket and a pipe on which it says that it is ready.
+    With ``fds`` the child inherits those descriptors, each told as ``--name FD``, and a pipe on which it says that it is ready.
     """
-    command = [sys.executable, "-P", "-m", module, *arguments, "--parent", str(os.getpid())]
-    if socket_fd < 0:
+    command = [sys.executable, "-P", "-m", module, "--parent", str(os.getpid())]
+    if fds is None:
         return Child(_popen(command, environment, ()), time.monotonic(), is_ready=True)
     read_fd, write_fd = os.pipe()
+    told = {**fds, "ready": write_fd}
     try:
-        process = _popen(
-            [*command, "--socket", str(socket_fd), "--ready", str(write_fd)], environment, (socket_fd, write_fd)
-        )
+        options = [item for name, fd in told.items() for item in (f"--{name}", str(fd))]
+        process = _popen([*command, *options], environment, tuple(told.values()))
     finally:
         os.close(write_fd)
     return Child(process, time.monotonic(), ready_fd=read_fd)
 
 
-def _popen(command: list[str], environment: dict[str, str], pass_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, env=environment, pass_fds=pass_fds, stdin=subprocess.DEVNULL, process_group=0)
+def _popen(command: list[str], environment: Mapping[str, str], pass_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, env=dict(environment), pass_fds=pass_fds, stdin=subprocess.DEVNULL, process_group=0
+    )

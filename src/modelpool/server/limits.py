@@ -7,7 +7,7 @@ import re
 from modelpool.conf import Settings
 
 _UPLOADS = re.compile(
-    r"/api/v1/tenants/[^/]+/(datasets|models/[^/]+/(train|versions))/?|/console/.+|/api/2\.0/mlflow-artifacts/.+"
+    r"/api/v1/tenants/[^/]+/(datasets|models/[^/]+/(train|versions))/?|/console/registry/registeredmodel/[^/]+/(upload|train)/|/api/2\.0/mlflow-artifacts/.+"
 )
 _TENANT_PREFIX = re.compile(r"/tenants/[^/]+/mlflow(?=/)")
 _PREDICTS = re.compile(r"/api/v1/tenants/.+/predict/?|(/tenants/[^/]+)?/v2/.+/infer/?")
@@ -20,7 +20,8 @@ def body_limit(path: str, *, content_type: str, settings: Settings) -> int:
     path = _TENANT_PREFIX.sub("", path)
     if _PREDICTS.fullmatch(path):
         return settings.serving.max_body
-    is_json = content_type.partition(";")[0].strip().lower().endswith("json")
+    kind = content_type.partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or kind.endswith("+json")
     if _UPLOADS.fullmatch(path) and not is_json:
         return max(limits.max_upload, limits.max_dataset) + _FORM_BYTES
     return limits.max_json

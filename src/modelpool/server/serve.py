@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -40,11 +38,6 @@ def serve(*, on_ready: Callable[[str], None] = lambda url: None) -> int:
     listening = open_socket(settings.server.host, port=settings.server.port)
     url = url_of(listening)
     environment = _environment(home)
-    code = subprocess.run(
-        [sys.executable, "-P", "-m", "modelpool.server.prepare"], env=environment, check=False
-    ).returncode
-    if code != 0:
-        return code
     lock.describe(url)
     supervisor = Supervisor(
         settings, listening=listening, environment=environment, on_ready=lambda: _announce(url, on_ready)

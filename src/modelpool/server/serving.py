@@ -16,12 +16,14 @@ from django.urls import get_resolver
 
 from modelpool import conf
 from modelpool.conf import Settings
+from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
 from modelpool.server.asgi import Front, allowed_hosts, public_prefix
 from modelpool.server.bridge import DjangoLane
 from modelpool.server.gate import HostCheck
 from modelpool.server.health import Readiness
+from modelpool.server.preparation import wait_at
 from modelpool.server.protocol import GuardedProtocol, close_slow_heads
 from modelpool.server.replies import Receive, Scope, Send
 
@@ -35,8 +37,8 @@ class Application:
 
     def __init__(self, settings: Settings, *, home: conf.Home) -> None:
         server = settings.server
-        get_resolver().url_patterns  # noqa: B018  imports every route now, not with the first request
         self.data_plane = DataPlane(settings.serving)
+        use_data_plane(self.data_plane)
         self.readiness = Readiness(preloaded=lambda: self.data_plane.is_preloaded)
         self.django = DjangoLane(WSGIHandler(), settings=settings, tmp_dir=home.tmp_dir)
         fast_lane = FastLane(self.django, self.data_plane, settings=settings.serving)
@@ -99,9 +101,11 @@ class WebServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(*, socket_fd: int, ready_fd: int) -> None:
+def serve(*, socket_fd: int, ready_fd: int, gate_fd: int) -> None:
     """Serve until SIGTERM, then end the process; ends without waiting for threads that are still streaming."""
     settings = conf.settings()
+    get_resolver().url_patterns  # noqa: B018  imports every route now, not with the first request
+    wait_at(gate_fd)
     listening = socket.socket(fileno=socket_fd)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(listening, ready_fd, settings))

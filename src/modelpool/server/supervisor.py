@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 
 from modelpool import conf
 from modelpool.server.children import Child, Slot, start_child
+from modelpool.server.preparation import Preparation
 from modelpool.server.process import EXIT_CONFIGURATION
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Supervisor:
         self._settings = settings
         self._listening = listening
         self._environment = dict(environment)
+        self._preparation = Preparation(environment)
         self._on_ready = on_ready
         self._slots = [Slot("web", n) for n in range(1, settings.server.workers + 1)]
         self._slots += [Slot("jobs", n) for n in range(1, settings.jobs.workers + 1)]
@@ -64,6 +66,7 @@ class Supervisor:
                     self._handle_signals(os.read(wake_fd, 4096))
                 else:
                     self._note_ready(key.data)
+            self._note_preparation()
             self._reap()
             if self._kill_at is not None and self._is_finished():
                 return self._exit_code
@@ -94,6 +97,7 @@ class Supervisor:
         self._exit_code = exit_code
         self._kill_at = time.monotonic() + self._settings.server.drain_timeout + _GRACE_S
         self._listening.close()
+        self._preparation.stop()
         for child in self._children():
             child.send(signal.SIGTERM)
 
@@ -103,17 +107,22 @@ class Supervisor:
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
+    def _note_preparation(self) -> None:
+        code = self._preparation.poll()
+        if code:
+            self._stop(code if code > 0 else 1)
+
     def _start_missing(self) -> None:
         now = time.monotonic()
         for slot in self._slots:
-            if slot.child is None and slot.start_at <= now:
+            if slot.child is None and slot.start_at <= now and (slot.kind == "web" or self._preparation.is_done):
                 slot.child = self._start(slot)
 
     def _start(self, slot: Slot) -> Child:
         if slot.kind == "jobs":
-            return start_child("modelpool.server.jobs", arguments=[], environment=self._environment)
-        socket_fd = self._listening.fileno()
-        child = start_child("modelpool.server.web", arguments=[], environment=self._environment, socket_fd=socket_fd)
+            return start_child("modelpool.server.jobs", environment=self._environment)
+        fds = {"socket": self._listening.fileno(), "gate": self._preparation.gate_fd}
+        child = start_child("modelpool.server.web", environment=self._environment, fds=fds)
         self._selector.register(child.ready_fd, selectors.EVENT_READ, (slot, child))
         return child
 
@@ -195,8 +204,10 @@ class Supervisor:
 
     def _pause_s(self) -> float:
         """How long nothing needs to be done; an end or a signal wakes the loop earlier."""
+        if self._kill_at is not None or not self._preparation.is_done:
+            return 0.05
         starts = [slot.start_at - time.monotonic() for slot in self._slots if slot.child is None]
-        return max(0.0, min([_TICK_S, *starts])) if self._kill_at is None else 0.1
+        return max(0.0, min([_TICK_S, *starts]))
 
     def _remove_live_gauges(self, pid: int) -> None:
         """What prometheus_client calls ``mark_process_dead``: a gauge of living processes forgets this one."""

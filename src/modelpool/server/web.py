@@ -1,4 +1,4 @@
-"""The start of one web process: ``python -m modelpool.server.web --socket FD --ready FD --parent PID``, by the supervisor."""
+"""The start of one web process: ``python -m modelpool.server.web --socket FD --gate FD …``, by the supervisor."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from modelpool.server.process import EXIT_CONFIGURATION, die_with_parent, raise_
 def main() -> None:
     """Set the process up, then serve until told to stop; exit code 78 means that the settings are wrong."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--socket", type=int, required=True)
-    parser.add_argument("--ready", type=int, required=True)
-    parser.add_argument("--parent", type=int, required=True)
+    for name in ("--socket", "--ready", "--gate", "--parent"):
+        parser.add_argument(name, type=int, required=True)
     arguments = parser.parse_args()
     die_with_parent(arguments.parent)
     raise_file_limit()
@@ -32,7 +31,7 @@ def main() -> None:
         sys.exit(EXIT_CONFIGURATION)
     from modelpool.server.serving import serve  # its imports need Django's apps
 
-    serve(socket_fd=arguments.socket, ready_fd=arguments.ready)
+    serve(socket_fd=arguments.socket, ready_fd=arguments.ready, gate_fd=arguments.gate)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import typer
 from modelpool import __version__
 from modelpool.core.errors import ConfigurationError, ModelpoolError
 from modelpool.server.cli import config, keys, serving, stores, tenants, users
+from modelpool.server.cli.client import activation, jobs, login, models, prediction, training, transfer
 from modelpool.server.cli.output import print_error
 from modelpool.server.process import EXIT_CONFIGURATION
 
@@ -24,6 +25,9 @@ app = typer.Typer(
 serving.register(app)
 for name, group in {"tenant": tenants, "key": keys, "user": users, "store": stores, "config": config}.items():
     app.add_typer(group.app, name=name)
+for client in (login, models, training, transfer, activation, prediction):
+    client.register(app)
+app.add_typer(jobs.app, name="jobs")
 
 
 @app.callback()
@@ -43,7 +47,7 @@ def main() -> None:
         sys.exit(EXIT_CONFIGURATION)
     except ModelpoolError as error:
         print_error(error)
-        sys.exit(1)
+        sys.exit(getattr(error, "exit_code", 1))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
