@@ -10,7 +10,7 @@ import typer
 
 from modelpool import __version__
 from modelpool.core.errors import ConfigurationError, ModelpoolError
-from modelpool.server.cli import config, keys, serving, stores, tenants, users
+from modelpool.server.cli import config, doctor, keys, serving, stores, tenants, users
 from modelpool.server.cli.client import activation, jobs, login, models, prediction, training, transfer
 from modelpool.server.cli.output import print_error
 from modelpool.server.process import EXIT_CONFIGURATION
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 serving.register(app)
+doctor.register(app)
 for name, group in {"tenant": tenants, "key": keys, "user": users, "store": stores, "config": config}.items():
     app.add_typer(group.app, name=name)
 for client in (login, models, training, transfer, activation, prediction):

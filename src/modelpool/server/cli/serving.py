@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Annotated
 
 import typer
@@ -40,7 +42,12 @@ def serve(
     given = {"SERVER_HOST": host, "SERVER_PORT": port, "SERVER_WORKERS": workers, "JOBS_WORKERS": job_workers}
     os.environ.update({f"MODELPOOL_{name}": str(value) for name, value in given.items() if value is not None})
     use_home(home)
-    raise typer.Exit(run())
+    raise typer.Exit(run(on_ready=_run_demo) if demo else run())
+
+
+def _run_demo(url: str) -> None:
+    command = [sys.executable, "-P", "-m", "modelpool.server.demo", "--url", url, "--parent", str(os.getpid())]
+    subprocess.run(command, check=False, stdin=subprocess.DEVNULL, process_group=0)
 
 
 def worker(home: HomeOption = None) -> None:
