@@ -9,7 +9,13 @@ from modelpool.tenants.models import AuditEvent, Tenant
 
 
 def record(
-    action: str, *, actor: Actor, tenant: Tenant | None, target: str, details: dict[str, Any] | None = None, outcome: str = "done"
+    action: str,
+    *,
+    actor: Actor,
+    tenant: Tenant | None,
+    target: str,
+    details: dict[str, Any] | None = None,
+    outcome: str = "done",
 ) -> None:
     """Add a row; ``action`` is ``noun.verb`` such as ``version.activate``, ``target`` a path such as ``churn/3``."""
     AuditEvent.objects.create(

@@ -1,7 +1,7 @@
 """The secrets that programs send: how they look, and what is kept of them.
 
-``mp_`` + 43 letters and digits (256 random bits) + 6 of a checksum. The prefix lets scanners recognise a leaked key, the
-checksum lets them tell a real one from a look-alike; the digest is all that is stored.
+``mp_`` + 43 letters and digits (256 random bits) + 6 of a checksum. The prefix lets scanners recognise a leaked key,
+the checksum lets them tell a real one from a look-alike; the digest is all that is stored.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from modelpool.tenants.roles import GRANTS, Permission, Role, role_allows
 
 
 def role_in(user: User | AnonymousUser, tenant: Tenant) -> str | None:
-    """Return the person's role in the tenant: ``operator`` for operators, ``None`` for strangers and in suspended tenants."""
+    """Return the person's role: ``operator`` for operators, ``None`` for strangers and in suspended tenants."""
     if not isinstance(user, User) or not user.is_active:
         return None
     if user.is_operator:

@@ -78,7 +78,9 @@ class Member(TenantOwned):
         db_table = "modelpool_member"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "user"], name="member_once_per_tenant"),
-            models.CheckConstraint(condition=models.Q(role__in=[r.value for r in TENANT_ROLES]), name="member_role_is_known"),
+            models.CheckConstraint(
+                condition=models.Q(role__in=[r.value for r in TENANT_ROLES]), name="member_role_is_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -147,7 +149,7 @@ class AuditEvent(models.Model):
 
 
 class Change(models.Model):
-    """One entry of the change feed: ids grow in the order of commits, so a reader that remembers the last misses none."""
+    """One entry of the change feed; ids grow in the order of commits, so who remembers the last misses none."""
 
     class Kind(models.TextChoices):
         """What changed: a ``key`` (by digest), a ``model`` (by id), or a whole ``tenant`` (by id)."""

@@ -1,4 +1,4 @@
-"""Every change to tenants, members and keys: one transaction each, with its audit row and its entry in the change feed."""
+"""Every change to tenants, members and keys: one transaction each, with its audit row and its feed entry."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -57,7 +59,9 @@ def update_tenant(tenant: Tenant, *, actor: Actor, **fields: Any) -> Tenant:
         for name, value in fields.items():
             setattr(row, name, value)
         row.save(update_fields=list(fields))
-        audit.record("tenant.update", actor=actor, tenant=row, target=row.name, details={"before": before, "after": fields})
+        audit.record(
+            "tenant.update", actor=actor, tenant=row, target=row.name, details={"before": before, "after": fields}
+        )
         _publish_tenant(row)
     return row
 
@@ -95,7 +99,9 @@ def create_key(
             created_by=actor.label[:200],
             expires_at=None if expires_in_days is None else timezone.now() + timedelta(days=expires_in_days),
         )
-        audit.record("key.create", actor=actor, tenant=tenant, target=key.prefix, details={"id": str(key.pk), "role": role})
+        audit.record(
+            "key.create", actor=actor, tenant=tenant, target=key.prefix, details={"id": str(key.pk), "role": role}
+        )
         _publish_key(key)
     return key, secret
 
@@ -103,7 +109,7 @@ def create_key(
 def revoke_key(key_id: UUID | str, *, tenant: Tenant | None, actor: Actor) -> APIKey:
     """Revoke a key of the tenant (an operator's key when ``tenant`` is ``None``); revoking twice changes nothing."""
     with transaction.atomic():
-        key = _keys_of(tenant).select_for_update().filter(pk=key_id).first()
+        key: APIKey | None = keys_of(tenant).select_for_update().filter(pk=key_id).first()
         if key is None:
             raise KeyNotFound(str(key_id))
         if key.revoked_at is None:
@@ -116,9 +122,6 @@ def revoke_key(key_id: UUID | str, *, tenant: Tenant | None, actor: Actor) -> AP
 
 def create_user(username: str, *, password: str, actor: Actor, is_operator: bool = False, email: str = "") -> User:
     """Create a person who can sign in to the console; the password must pass the configured validators."""
-    from django.contrib.auth.password_validation import validate_password  # needs configured apps
-    from django.core.exceptions import ValidationError
-
     user = User(username=username, email=email, is_staff=True, is_superuser=is_operator)
     try:
         validate_password(password, user)
@@ -133,6 +136,35 @@ def create_user(username: str, *, password: str, actor: Actor, is_operator: bool
     except IntegrityError as error:
         raise NameTaken("user", username) from error
     return user
+
+
+def get_user(username: str) -> User:
+    """Return the person, or raise :class:`MemberNotFound`."""
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        raise MemberNotFound(username)
+    return user
+
+
+def set_password(user: User, *, password: str, actor: Actor) -> None:
+    """Give a person a new password, which must pass the configured validators; their sessions end."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidField("password", " ".join(error.messages)) from error
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        audit.record("user.password", actor=actor, tenant=None, target=user.username)
+
+
+def set_user_active(user: User, *, is_active: bool, actor: Actor) -> None:
+    """Lock a person out, or let them in again; their sessions end with the next request."""
+    if actor.kind == "user" and actor.id == str(user.pk) and not is_active:
+        raise Conflict("You cannot lock yourself out; another operator can.")
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(is_active=is_active)
+        audit.record("user.update", actor=actor, tenant=None, target=user.username, details={"is_active": is_active})
 
 
 def set_member(tenant: Tenant, *, user: User, role: str, actor: Actor) -> Member:
@@ -155,7 +187,8 @@ def remove_member(tenant: Tenant, *, user: User, actor: Actor) -> None:
         audit.record("member.remove", actor=actor, tenant=tenant, target=user.username)
 
 
-def _keys_of(tenant: Tenant | None) -> Any:
+def keys_of(tenant: Tenant | None) -> Any:
+    """Return the keys of a tenant, or the operators' keys when ``tenant`` is ``None``."""
     return APIKey.objects.for_tenant(tenant) if tenant else APIKey.unscoped.filter(tenant=None)
 
 
