@@ -17,7 +17,6 @@ from typing import TypeVar, cast
 from uuid import UUID
 
 from modelpool.conf import ServingSettings
-from modelpool.core.codecs.base import Codec, InferenceRequest
 from modelpool.core.errors import DatabaseUnavailable, Draining, ModelpoolError, ModelUnavailable
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
@@ -111,7 +110,7 @@ class DataPlane:
             _release_later(self.pool, future)
             raise
 
-    def answer_inline(self, entry: Entry, body: bytes, *, content_type: str, method: str | None) -> bytes | None:
+    def answer_inline(self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes | None:
         """Answer at once, or return ``None`` where a thread must; the entry stays pinned.
 
         The estimate is the running mean of what a row costs, times the rows.
@@ -119,12 +118,12 @@ class DataPlane:
         served = entry.item
         if not served.runs_inline or len(body) > INLINE_BODY_BYTES:
             return None
-        request, codec = served.read(body, content_type=content_type, method=method)
+        request, encode = served.read(body, content_type=content_type, method=method)
         if served.row_cost_s * request.n_rows > self.inline_limit_s:
             return None
-        return served.answer(request, codec)
+        return served.answer(request, encode)
 
-    async def answer_in_thread(self, entry: Entry, body: bytes, *, content_type: str, method: str | None) -> bytes:
+    async def answer_in_thread(self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes:
         """Answer from a thread, which gives the pin back when it ends.
 
         Raises :class:`ModelUnavailable` past the time limit.
@@ -167,7 +166,7 @@ class DataPlane:
             route = self.routes.load(key)
         entry = self.pool.pin(route.key) or self._load(route).result(self._settings.load_timeout)
         try:
-            return _answer(entry, body, content_type=content_type, method=method)
+            return _answer(entry, body, content_type=content_type.encode("latin-1"), method=method)
         finally:
             self.pool.release(entry)
 
@@ -223,11 +222,9 @@ class DataPlane:
             logger.warning("when keys were last used could not be written: %s", error)
 
 
-def _answer(entry: Entry, body: bytes, *, content_type: str, method: str | None) -> bytes:
-    request: InferenceRequest
-    codec: Codec
-    request, codec = entry.item.read(body, content_type=content_type, method=method)
-    return entry.item.answer(request, codec)
+def _answer(entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes:
+    request, encode = entry.item.read(body, content_type=content_type, method=method)
+    return entry.item.answer(request, encode)
 
 
 def _submit(executor: Executor, work: Callable[[], R], *, finally_: Callable[[], None]) -> Future[R]:

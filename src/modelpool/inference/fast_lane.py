@@ -10,13 +10,13 @@ import itertools
 import logging
 import secrets
 from collections.abc import Iterable
-from time import perf_counter
+from time import monotonic
 
 from modelpool.conf import ServingSettings
 from modelpool.core.errors import ModelpoolError, Overloaded, PermissionDenied, TenantNotFound
 from modelpool.core.problems import MEDIA_TYPE, Problem, build_problem, problem_of
 from modelpool.inference.data_plane import DataPlane
-from modelpool.inference.lookup import Route, RouteKey
+from modelpool.inference.lookup import RouteKey
 from modelpool.inference.metrics import PredictionMeter
 from modelpool.inference.principals import KnownKey
 from modelpool.inference.requests import (
@@ -34,7 +34,7 @@ from modelpool.inference.requests import (
     is_request_id,
     method_of_query,
     parse_path,
-    read_body,
+    receive_whole,
     throw_away,
 )
 
@@ -52,6 +52,7 @@ _COMMON = [
 ]
 _PROBLEM = [(b"content-type", MEDIA_TYPE.encode()), *_COMMON[1:]]
 _ALLOW = "POST, OPTIONS"
+_CLIENT_GONE = 499  # only counted: nobody is left to read it
 
 
 class FastLane:
@@ -78,38 +79,38 @@ class FastLane:
         self._body_timeout_s = body_timeout_s
         self._count = PredictionMeter("v1").count
         self._ids = itertools.count()
-        self._id_prefix = secrets.token_hex(8)
+        self._id_prefix = f"{secrets.token_hex(8)}-".encode()
         self.under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a prediction, or hand the request on."""
         path = scope.get("path", "")
-        if path.endswith(SUFFIX) and path.startswith(PREFIX) and scope["type"] == "http":
-            key = parse_path(path)
+        if path.endswith(SUFFIX) and path.startswith(PREFIX):
             headers: Headers = dict(scope["headers"])
-            if key is not None and headers.get(b"authorization", b"").startswith(_BEARER):
-                await self._serve(key, scope, headers, receive=receive, send=send)
-                return
+            if headers.get(b"authorization", b"").startswith(_BEARER):
+                key = parse_path(path)
+                if key is not None:
+                    await self._serve(key, scope, headers, receive=receive, send=send)
+                    return
         await self._next(scope, receive, send)
 
     async def _serve(self, key: RouteKey, scope: Scope, headers: Headers, *, receive: Receive, send: Send) -> None:
-        began = perf_counter()
+        began = monotonic()
         request_id = headers.get(b"x-request-id")
         if request_id is None or not is_request_id(request_id):
-            request_id = b"%s-%x" % (self._id_prefix.encode(), next(self._ids))
+            request_id = b"%b%x" % (self._id_prefix, next(self._ids))
         self.under_way += 1
         try:
-            if scope["method"] != "POST":
-                status = await self._answer_other_method(key, scope, headers, request_id=request_id, send=send)
-            else:
+            if scope["method"] == "POST":
                 body = await self._predict(key, scope, headers, receive=receive)
                 status = 200
-                length = b"%d" % len(body)
-                sent = [*_COMMON, (b"content-length", length), (b"x-request-id", request_id)]
+                sent = [*_COMMON, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id)]
                 await send({"type": "http.response.start", "status": 200, "headers": sent})
                 await send({"type": "http.response.body", "body": body})
+            else:
+                status = await self._answer_other_method(key, scope, headers, request_id=request_id, send=send)
         except ClientGone:
-            status = 499
+            status = _CLIENT_GONE
         except ModelpoolError as error:
             status = await _refuse(error, request_id=request_id, receive=receive, send=send)
         except Exception:
@@ -117,58 +118,50 @@ class FastLane:
             status = await _send_problem(send, problem_of(RuntimeError(), request_id=request_id.decode()))
         finally:
             self.under_way -= 1
-        self._count(status, perf_counter() - began)
+        self._count(status, monotonic() - began)
 
     async def _predict(self, key: RouteKey, scope: Scope, headers: Headers, *, receive: Receive) -> bytes:
+        """Return the answer's body; where all is at hand nothing is awaited."""
         if len(scope["headers"]) != len(headers):
             check_once(scope, headers)
-        self._check_load()
-        await self._authorize(key, headers)
-        limit = self._max_body
-        declared_length(headers, limit=limit)
-        method = method_of_query(scope["query_string"]) if scope.get("query_string") else None
-        body = await read_body(receive, limit=limit, timeout_s=self._body_timeout_s)
-        content_type = headers.get(b"content-type", b"").decode("latin-1")
-        route = self._find_route(key)
-        if route is None:
-            route = await self._plane.load_route(key)
-        return await self._run(route, body, content_type=content_type, method=method)
-
-    async def _run(self, route: Route, body: bytes, *, content_type: str, method: str | None) -> bytes:
-        plane = self._plane
-        entry = self._pool.pin(route.key) or await plane.load_entry(route)
+        if self.under_way > self._max_under_way:
+            raise Overloaded("The server has more predictions under way than it takes; try again.")
+        secret = headers[b"authorization"][_BEARER_CHARS:]
+        self._check_key(self._find_key(secret) or await self._plane.load_key(secret), key)
+        declared_length(headers, limit=self._max_body)
+        query = scope["query_string"]
+        method = method_of_query(query) if query else None
+        body = receive_whole(receive, limit=self._max_body, timeout_s=self._body_timeout_s)
+        if not isinstance(body, bytes):
+            body = await body
+        route = self._find_route(key) or await self._plane.load_route(key)
+        entry = self._pool.pin(route.key) or await self._plane.load_entry(route)
+        content_type = headers.get(b"content-type", b"")
         try:
-            answer = plane.answer_inline(entry, body, content_type=content_type, method=method)
+            answer = self._plane.answer_inline(entry, body, content_type=content_type, method=method)
         except BaseException:
             self._pool.release(entry)
             raise
         if answer is None:
-            return await plane.answer_in_thread(entry, body, content_type=content_type, method=method)
+            return await self._plane.answer_in_thread(entry, body, content_type=content_type, method=method)
         self._pool.release(entry)
         return answer
 
-    async def _authorize(self, key: RouteKey, headers: Headers) -> KnownKey:
-        """Return the caller's key, or raise: 401 before 404 before 403, and another tenant's is as good as none."""
+    def _check_key(self, known: KnownKey, key: RouteKey) -> None:
+        """Raise for a key that may not: 404 before 403, and another tenant is as good as none."""
         self._plane.check_fresh()
-        secret = headers[b"authorization"][_BEARER_CHARS:]
-        known = self._find_key(secret) or await self._plane.load_key(secret)
         if known.tenant != key[0] and known.tenant is not None:
             raise TenantNotFound(key[0][:80])
         if not known.may_predict:
-            raise PermissionDenied(
-                f"A key of the role {known.principal.role!r} may not predict; use one of a predictor."
-            )
-        return known
-
-    def _check_load(self) -> None:
-        if self.under_way > self._max_under_way:
-            raise Overloaded("The server has more predictions under way than it takes; try again.")
+            role = known.principal.role
+            raise PermissionDenied(f"A key of the role {role!r} may not predict; use one of a predictor.")
 
     async def _answer_other_method(
         self, key: RouteKey, scope: Scope, headers: Headers, *, request_id: bytes, send: Send
     ) -> int:
         check_once(scope, headers)
-        await self._authorize(key, headers)
+        secret = headers[b"authorization"][_BEARER_CHARS:]
+        self._check_key(self._find_key(secret) or await self._plane.load_key(secret), key)
         allow = [(b"allow", _ALLOW.encode())]
         if scope["method"] == "OPTIONS":
             await send(

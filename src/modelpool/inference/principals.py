@@ -22,7 +22,7 @@ _REFUSAL_TTL_S = 2.0
 
 
 class KnownKey:
-    """A valid key; ``tenant`` is ``None`` for an operator's, ``expires_at`` seconds since 1970."""
+    """A valid key; ``tenant`` is ``None`` for an operator's, ``expires_at`` seconds since 1970 or ``None``."""
 
     __slots__ = ("expires_at", "may_predict", "principal", "tenant", "was_used")
 
@@ -30,7 +30,7 @@ class KnownKey:
         self.principal = principal
         self.tenant = principal.tenant_name
         self.may_predict = principal.allows(Permission.PREDICT)
-        self.expires_at = float("inf") if principal.expires_at is None else principal.expires_at.timestamp()
+        self.expires_at = None if principal.expires_at is None else principal.expires_at.timestamp()
         self.was_used = False
 
 
@@ -47,7 +47,7 @@ class KeyCache:
         """Return the key, or ``None`` to ask the database; raise :class:`NotAuthenticated` for an expired one."""
         known = self._entries.get(sha256(secret).hexdigest())
         if known is not None:
-            if known.expires_at <= time.time():
+            if known.expires_at is not None and known.expires_at <= time.time():
                 raise NotAuthenticated
             known.was_used = True
         return known

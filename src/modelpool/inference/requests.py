@@ -99,8 +99,8 @@ def declared_length(headers: Headers, *, limit: int) -> int | None:
     return int(length)
 
 
-async def read_body(receive: Receive, *, limit: int, timeout_s: float) -> bytes:
-    """Return the whole body, at once where it has arrived with the head, as small ones do.
+def receive_whole(receive: Receive, *, limit: int, timeout_s: float) -> bytes | Awaitable[bytes]:
+    """Return the whole body where it has arrived with the head, as small ones do, otherwise what to await for it.
 
     Raises :class:`TooLarge` as soon as it is longer than ``limit``, :class:`SlowBody` when it is not whole after
     ``timeout_s``, and :class:`ClientGone`.
@@ -115,8 +115,8 @@ async def read_body(receive: Receive, *, limit: int, timeout_s: float) -> bytes:
             if len(body) > limit:
                 raise TooLarge(limit) from None
             return body
-        return await _read_on(receive, _given(message), limit=limit, timeout_s=timeout_s)
-    return await _read_on(receive, _go_on(steps, waits_for), limit=limit, timeout_s=timeout_s)
+        return _read_on(receive, _given(message), limit=limit, timeout_s=timeout_s)
+    return _read_on(receive, _go_on(steps, waits_for), limit=limit, timeout_s=timeout_s)
 
 
 async def _read_on(receive: Receive, first: Awaitable[Message], *, limit: int, timeout_s: float) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
+from time import perf_counter
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from modelpool.core.codecs.base import Codec, Decoder, InferenceRequest, InferenceResponse, outputs_of_method
+from modelpool.core.codecs.base import Decoder, Encoder, InferenceRequest, outputs_of_method
 from modelpool.core.codecs.json import JsonCodec
 from modelpool.core.codecs.registry import find_codec
 from modelpool.core.errors import Invalid, ModelpoolError, ModelUnavailable, VersionNotFound
@@ -31,7 +31,7 @@ _READER_BYTES_PER_INPUT = 500
 
 _UNLOADABLE_RETRY_S = 30.0
 
-Reader = tuple[Decoder, Codec]
+Reader = tuple[Decoder, Encoder]
 
 
 class ServedModel:
@@ -41,9 +41,11 @@ class ServedModel:
         self.runs_inline = route.runs_inline
         self.row_cost_s = 0.0
         self._model = model
+        self._predict = model.predict
         self._name, self._number = route.model, route.number
         self._signature = route.signature
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[bytes, Reader] = {}
+        self._by_codec: dict[str, Reader] = {}
         self._size_bytes = model.size_bytes + _READER_BYTES + _READER_BYTES_PER_INPUT * len(route.signature.inputs)
         self._warm_up()
 
@@ -56,33 +58,34 @@ class ServedModel:
         """Close the model."""
         self._model.close()
 
-    def read(self, body: bytes, *, content_type: str, method: str | None = None) -> tuple[InferenceRequest, Codec]:
-        """Return the request that the body holds; ``method`` of the query wins over that of the body."""
-        decode, codec = self._readers.get(content_type) or self._make_reader(content_type)
+    def read(self, body: bytes, *, content_type: bytes, method: str | None = None) -> tuple[InferenceRequest, Encoder]:
+        """Return the request that the body holds, and the writer of its answer.
+
+        ``method`` of the query wins over that of the body.
+        """
+        decode, encode = self._readers.get(content_type) or self._make_reader(content_type)
         request = decode(body)
         if method is not None:
             outputs = outputs_of_method(self._signature, method)
             request = InferenceRequest(request.inputs, request.n_rows, outputs)
-        return request, codec
+        return request, encode
 
-    def answer(self, request: InferenceRequest, codec: Codec) -> bytes:
+    def answer(self, request: InferenceRequest, encode: Encoder) -> bytes:
         """Run the model and write its answer."""
-        if not request.n_rows:
-            outputs = _empty_outputs(self._signature, request.outputs)
-        else:
-            began = time.perf_counter()
-            outputs = self._model.predict(request.inputs, request.outputs)
-            self._note_cost((time.perf_counter() - began) / request.n_rows)
-        classes = self._signature.classes if "predict_proba" in request.outputs else None
-        return codec.encode(InferenceResponse(self._name, self._number, outputs, classes))
+        n_rows = request.n_rows
+        if not n_rows:
+            return encode(_empty_outputs(self._signature, request.outputs))
+        began = perf_counter()
+        outputs = self._predict(request.inputs, request.outputs)
+        self.row_cost_s += _NEW_SHARE * ((perf_counter() - began) / n_rows - self.row_cost_s)
+        return encode(outputs)
 
-    def _note_cost(self, row_cost_s: float) -> None:
-        self.row_cost_s += _NEW_SHARE * (row_cost_s - self.row_cost_s)
-
-    def _make_reader(self, content_type: str) -> Reader:
-        codec = find_codec(content_type)
-        known = next((reader for reader in self._readers.values() if reader[1] is codec), None)
-        reader = known or (codec.decoder(self._signature), codec)
+    def _make_reader(self, content_type: bytes) -> Reader:
+        codec = find_codec(content_type.decode("latin-1"))
+        reader = self._by_codec.get(codec.content_type)
+        if reader is None:
+            encode = codec.encoder(self._signature, model=self._name, version=self._number)
+            reader = self._by_codec[codec.content_type] = (codec.decoder(self._signature), encode)
         if len(self._readers) < _MAX_CONTENT_TYPES:
             self._readers[content_type] = reader
         return reader
@@ -92,12 +95,12 @@ class ServedModel:
         example = self._signature.example or {spec.name: _placeholder(spec) for spec in self._signature.inputs}
         body = msgspec.json.encode({"instances": [example]})
         try:
-            request, _ = self.read(body, content_type=JsonCodec.content_type)
+            request, _ = self.read(body, content_type=JsonCodec.content_type.encode())
             costs = []
             for _ in range(_WARM_UP_CALLS):
-                began = time.perf_counter()
+                began = perf_counter()
                 self._model.predict(request.inputs, request.outputs)
-                costs.append(time.perf_counter() - began)
+                costs.append(perf_counter() - began)
             self.row_cost_s = min(costs)
         except Invalid as error:
             logger.warning("version %s of %s does not answer its own example: %s", self._number, self._name, error)

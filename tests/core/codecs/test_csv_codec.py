@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from modelpool.core.codecs.base import InferenceRequest, InferenceResponse
+from modelpool.core.codecs.base import InferenceRequest
 from modelpool.core.codecs.csv import CsvCodec
 from modelpool.core.codecs.registry import CODECS, find_codec
 from modelpool.core.errors import Malformed, SignatureMismatch, TooLarge, UnsupportedMediaType
@@ -112,8 +112,8 @@ def test_more_values_than_memory_should_hold_are_refused(monkeypatch: pytest.Mon
 
 
 def test_the_answer_is_json() -> None:
-    answer = CsvCodec().encode(InferenceResponse("m", 1, {"predict": np.array([1.0])}))
-    assert json.loads(answer)["predictions"] == [1.0]
+    encode = CsvCodec().encoder(NUMBERS, model="m", version=1)
+    assert json.loads(encode({"predict": np.array([1.0])})) == {"predictions": [1.0], "model": "m", "version": 1}
 
 
 @pytest.mark.parametrize("header", ["text/csv", "Text/CSV; charset=UTF-8", 'text/csv;header=present;charset="utf-8"'])

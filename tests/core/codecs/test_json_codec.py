@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelpool.core.codecs.base import InferenceRequest, InferenceResponse
+from modelpool.core.codecs.base import InferenceRequest
 from modelpool.core.codecs.json import JsonCodec
 from modelpool.core.codecs.json_fast import FastReader
 from modelpool.core.errors import Malformed, SignatureMismatch, TooLarge
@@ -323,13 +323,26 @@ def test_ordinary_bodies_take_the_fast_way(signature: ModelSignature, body: Any)
     assert FastReader(signature).read(json.dumps(body).encode()) is not None
 
 
+def encode(outputs: dict[str, np.ndarray], *, model: str = "churn") -> Any:
+    signature = ModelSignature(NUMBERS.inputs, OUTPUTS, classes=("no", "yes"))
+    return json.loads(JsonCodec().encoder(signature, model=model, version=3)(outputs))
+
+
 def test_answers() -> None:
-    labels = InferenceResponse("churn", 3, {"predict": np.array(["yes", "no"], object)})
-    assert json.loads(JsonCodec().encode(labels)) == {"predictions": ["yes", "no"], "model": "churn", "version": 3}
-    outputs = {"predict": np.array([1.5, np.nan]), "predict_proba": np.array([[0.25, 0.75], [np.nan, 1.0]])}
-    answer = json.loads(JsonCodec().encode(InferenceResponse("churn", 3, outputs, classes=("no", "yes"))))
-    assert answer["predictions"] == [1.5, None]
+    labels = np.array(["yes", "no"], object)
+    assert encode({"predict": labels}) == {"predictions": ["yes", "no"], "model": "churn", "version": 3}
+    assert encode({"predict": np.array([1.5, np.nan])})["predictions"] == [1.5, None]
+    assert encode({"predict": np.empty((0,))}, model='a"b') == {"predictions": [], "model": 'a"b', "version": 3}
+
+
+def test_answers_with_probabilities() -> None:
+    probabilities = np.array([[0.25, 0.75], [np.nan, 1.0]])
+    answer = encode({"predict": np.array(["yes", "no"], object), "predict_proba": probabilities})
+    assert answer["predictions"] == ["yes", "no"]
     assert answer["probabilities"] == [[0.25, 0.75], [None, 1.0]]
     assert answer["classes"] == ["no", "yes"]
-    other = InferenceResponse("m", 1, {"predict": np.array([True]), "embed": np.zeros((1, 2), np.float32)})
-    assert json.loads(JsonCodec().encode(other))["outputs"] == {"embed": [[0.0, 0.0]]}
+
+
+def test_answers_with_other_outputs() -> None:
+    answer = encode({"predict": np.array([True]), "embed": np.zeros((1, 2), np.float32)})
+    assert answer == {"predictions": [True], "model": "churn", "version": 3, "outputs": {"embed": [[0.0, 0.0]]}}

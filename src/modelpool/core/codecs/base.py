@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -25,19 +25,8 @@ class InferenceRequest(msgspec.Struct, frozen=True):
     outputs: tuple[str, ...]
 
 
-class InferenceResponse(msgspec.Struct, frozen=True):
-    """What a model answered, with the version that did; ``classes`` only where probabilities were asked for.
-
-    ``outputs`` holds the first method's array, and the one asked for where that is another.
-    """
-
-    model: str
-    version: int
-    outputs: dict[str, np.ndarray]
-    classes: tuple[Any, ...] | None = None
-
-
 Decoder = Callable[[bytes], InferenceRequest]
+Encoder = Callable[[dict[str, np.ndarray]], bytes]
 
 
 class Codec(ABC):
@@ -55,8 +44,12 @@ class Codec(ABC):
         """
 
     @abstractmethod
-    def encode(self, response: InferenceResponse) -> bytes:
-        """Write an answer."""
+    def encoder(self, signature: ModelSignature, *, model: str, version: int) -> Encoder:
+        """Return a function that writes answers of this version; it is built once, like the decoder.
+
+        The function gets the outputs that a request asked for: the first method's, and another one's where that was
+        asked for. The answer names ``model`` and ``version``; classes stand beside probabilities.
+        """
 
 
 def outputs_of_method(signature: ModelSignature, method: str | None) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """CSV: a header and rows, as of RFC 4180, in UTF-8, separated by commas.
 
 A model of columns needs a header that names them, in any order; a nullable column may be left out, an unknown one is
-refused. A model of one matrix takes ``n`` columns, with a header of any names or without one: the first line is a header
-unless all of it are numbers. An empty cell is a missing value. Booleans are ``true`` and ``false`` in any case, or 1 and 0.
+refused. A model of one matrix takes ``n`` columns, with a header of any names or without one: the first line is a
+header unless all of it are numbers. An empty cell is a missing value. Booleans are ``true`` and ``false`` in any case,
+or 1 and 0.
 Paths of errors are ``rows[3].age``, counted from 0 without the header. The answer is JSON.
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from modelpool.core.codecs.base import MAX_VALUES, Codec, Decoder, InferenceRequest, InferenceResponse
+from modelpool.core.codecs.base import MAX_VALUES, Codec, Decoder, Encoder, InferenceRequest
 from modelpool.core.codecs.json import JsonCodec
 from modelpool.core.codecs.json_types import takes_matrix
 from modelpool.core.codecs.values import ErrorList, array_dtype, build_array
@@ -48,9 +49,9 @@ class CsvCodec(Codec):
             return _refuse_tensors
         return lambda body: _read_columns(body, signature)
 
-    def encode(self, response: InferenceResponse) -> bytes:
-        """Write the answer as JSON."""
-        return JsonCodec().encode(response)
+    def encoder(self, signature: ModelSignature, *, model: str, version: int) -> Encoder:
+        """Return the writer of JSON answers."""
+        return JsonCodec().encoder(signature, model=model, version=version)
 
 
 def _refuse_tensors(body: bytes) -> InferenceRequest:

@@ -1,8 +1,9 @@
 """JSON: ``instances``, ``inputs``, ``dataframe_split`` or ``dataframe_records``, and ``params``.
 
-Rows are lists in the order of the signature's inputs or objects in any order; a nullable input may be ``null`` or absent,
-any other may be neither, and what the signature does not know is refused. Types are not guessed: ``"5"`` and ``true`` are
-not numbers, ``5.0`` is a whole number, ``5.5`` is not. No rows give no predictions. In answers NaN is ``null``.
+Rows are lists in the order of the signature's inputs or objects in any order; a nullable input may be ``null`` or
+absent, any other may be neither, and what the signature does not know is refused. Types are not guessed: ``"5"`` and
+``true`` are not numbers, ``5.0`` is a whole number, ``5.5`` is not. No rows give no predictions. In answers NaN is
+``null``.
 """
 
 from __future__ import annotations
@@ -13,13 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from modelpool.core.codecs.base import (
-    MAX_VALUES,
-    Codec,
-    Decoder,
-    InferenceRequest,
-    InferenceResponse,
-)
+from modelpool.core.codecs.base import MAX_VALUES, Codec, Decoder, Encoder, InferenceRequest
 from modelpool.core.codecs.json_exact import read_exactly
 from modelpool.core.codecs.json_fast import FastReader
 from modelpool.core.errors import TooLarge
@@ -57,17 +52,30 @@ class JsonCodec(Codec):
 
         return decode
 
-    def encode(self, response: InferenceResponse) -> bytes:
-        """Write ``{"predictions": […], "model": …, "version": n}``, with probabilities and classes where asked for."""
-        first, *others = response.outputs
-        answer = Answer(to_list(response.outputs[first]), response.model, response.version)
-        for name in others:
-            if name == "predict_proba":
-                answer.probabilities = to_list(response.outputs[name])
-                answer.classes = UNSET if response.classes is None else response.classes
-            else:
-                answer.outputs = {name: to_list(response.outputs[name])}
-        return _encode(answer)
+    def encoder(self, signature: ModelSignature, *, model: str, version: int) -> Encoder:
+        """Return the writer of ``{"predictions": […], "model": …, "version": n}``, probabilities where asked for."""
+        tail = b"," + _encode(_Tail(model, version))[1:]
+        classes = UNSET if signature.classes is None else signature.classes
+
+        def encode(outputs: dict[str, np.ndarray]) -> bytes:
+            if len(outputs) == 1:
+                (values,) = outputs.values()
+                return b'{"predictions":%b%b' % (_encode(values.tolist()), tail)
+            first, *others = outputs
+            answer = Answer(to_list(outputs[first]), model, version)
+            for name in others:
+                if name == "predict_proba":
+                    answer.probabilities, answer.classes = to_list(outputs[name]), classes
+                else:
+                    answer.outputs = {name: to_list(outputs[name])}
+            return _encode(answer)
+
+        return encode
+
+
+class _Tail(msgspec.Struct):
+    model: str
+    version: int
 
 
 def to_list(array: np.ndarray) -> list[Any]:

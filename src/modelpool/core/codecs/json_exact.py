@@ -21,7 +21,8 @@ FORMS = ("instances", "inputs", "dataframe_split", "dataframe_records")
 
 def read_exactly(body: bytes, signature: ModelSignature) -> InferenceRequest:
     """Return the request, or raise :class:`~modelpool.core.errors.Malformed` or
-    :class:`~modelpool.core.errors.SignatureMismatch`."""
+    :class:`~modelpool.core.errors.SignatureMismatch`.
+    """
     tree = parse_json(body)
     if not isinstance(tree, dict):
         raise _wrong(

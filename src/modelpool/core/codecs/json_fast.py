@@ -3,8 +3,8 @@
 It answers only what it is sure of. Whatever does not fit, or may hold a duplicate key, is ``None``: the exact reader
 (:mod:`~modelpool.core.codecs.json_exact`) then says what is wrong, or reads it after all.
 
-msgspec keeps the last of duplicate keys, so they are found by counting: each key and each text takes two quotation marks,
-and a body with more of them than the decoded values explain is not answered here.
+msgspec keeps the last of duplicate keys, so they are found by counting: each key and each text takes two quotation
+marks, and a body with more of them than the decoded values explain is not answered here.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class FastReader:
         self._has_nullable = any(spec.nullable for spec in signature.inputs)
         self._is_matrix = takes_matrix(signature)
         self._table = TableBuilder(signature) if signature.is_tabular else None
+        self._numbers = self._table.from_numbers if self._table and not self._has_texts else None
 
     def read(self, body: bytes) -> InferenceRequest | None:
         """Return the request, or ``None`` when the exact reader must decide."""
@@ -50,6 +51,9 @@ class FastReader:
 
     def _build(self, decoded: Any, body: bytes) -> InferenceRequest | None:
         quotes = body.count(b'"')
+        rows = decoded.instances
+        if quotes == 2 and self._numbers is not None and rows is not UNSET and type(rows[0]) is tuple:
+            return InferenceRequest(self._numbers(rows), len(rows), self._default)  # one key: nothing else is there
         outputs = self._default
         if decoded.params is not UNSET:
             method = decoded.params.method

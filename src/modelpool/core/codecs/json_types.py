@@ -24,8 +24,8 @@ class Params(msgspec.Struct, forbid_unknown_fields=True):
 class BodyTypes:
     """``row``: one row as a list. ``record``: one row as an object. ``body``: the whole request.
 
-    Raises ``TypeError`` or ``ValueError`` for signatures that msgspec has no type for, such as columns with a quotation mark
-    in their name.
+    Raises ``TypeError`` or ``ValueError`` for signatures that msgspec has no type for, such as columns with a quotation
+    mark in their name.
     """
 
     def __init__(self, signature: ModelSignature) -> None:

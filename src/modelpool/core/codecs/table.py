@@ -32,7 +32,7 @@ class TableBuilder:
         self._pick_numbers = None if len(numbers) == len(specs) else _picker(numbers)
 
     def from_rows(self, rows: Sequence[Row]) -> tuple[TableArrays, int]:
-        """Return the arrays of at least one row, ``None`` where a value is missing, and of how many texts they are made.
+        """Return the arrays of at least one row, and of how many texts they are made; ``None`` is a missing value.
 
         The values are of the signature's types already; ``ValueError`` for a date that is none.
         """
@@ -48,6 +48,10 @@ class TableBuilder:
             numbers = np.array(picked, _FLOAT64)
         table = TableArrays(numbers=numbers, number_names=self._number_names, texts=texts, text_names=self._text_names)
         return table, strings
+
+    def from_numbers(self, rows: Sequence[Row]) -> TableArrays:
+        """Return the arrays of a table that is all numbers."""
+        return TableArrays(numbers=np.array(rows, _FLOAT64), number_names=self._number_names)
 
     def _join_texts(self, rows: Sequence[Row]) -> tuple[np.ndarray[Any, Any], int]:
         picked = [self._pick_texts(row) for row in rows]

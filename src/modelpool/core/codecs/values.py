@@ -56,7 +56,7 @@ class ErrorList:
 
 
 def array_dtype(spec: TensorSpec) -> np.dtype[Any]:
-    """The dtype of the array: that of the signature, but float64 for nullable integers and booleans, which have no NaN."""
+    """The dtype of the array: the signature's, but float64 for nullable integers and booleans, which have no NaN."""
     dtype = spec.numpy_dtype
     return np.dtype(np.float64) if spec.nullable and dtype.kind in "iub" else dtype
 
