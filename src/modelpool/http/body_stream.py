@@ -24,14 +24,16 @@ def content_length(request: HttpRequest) -> int:
 
 
 class BodyFile:
-    """The file that a request carries, as its raw body or as a part of a form; read once."""
+    """The file that a request carries, as its raw body or as a part of a form; read once, then closed."""
 
     def __init__(
-        self, read: Callable[[int], bytes], *, size_bytes: int, on_chunk: Callable[[], None] | None = None
+        self, read: Callable[[int], bytes], *, size_bytes: int, rewind: Callable[[], object] | None = None
     ) -> None:
         self._read = read
+        self._rewind = rewind
+        self._spool: IO[bytes] | None = None
         self.size_bytes = size_bytes
-        self.on_chunk = on_chunk
+        self.on_chunk: Callable[[], None] | None = None
 
     @classmethod
     def of_body(cls, request: HttpRequest, *, limit_bytes: int) -> BodyFile:
@@ -53,7 +55,7 @@ class BodyFile:
         if not part.size:
             raise Malformed(f"The file {(part.name or '')[:80]!r} is empty.")
         part.seek(0)
-        return cls(part.read, size_bytes=part.size)
+        return cls(part.read, size_bytes=part.size, rewind=lambda: part.seek(0))
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the pieces; raise :class:`Malformed` when the body ends before its declared length."""
@@ -68,12 +70,22 @@ class BodyFile:
             yield chunk
 
     def digest(self) -> str:
-        """Return the SHA-256 of the file, hexadecimal; the file can still be read afterwards, from a private copy."""
-        spool: IO[bytes] = tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)  # noqa: SIM115 - read later, freed with self
+        """Return the SHA-256 of the file, hexadecimal; it can still be read afterwards (a raw body from a copy)."""
+        if self._rewind is None:
+            self._spool = tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)  # noqa: SIM115 - read later
         hashed = hashlib.sha256()
         for chunk in self.chunks():
             hashed.update(chunk)
-            spool.write(chunk)
-        spool.seek(0)
-        self._read = spool.read
+            if self._spool is not None:
+                self._spool.write(chunk)
+        if self._spool is not None:
+            self._spool.seek(0)
+            self._read = self._spool.read
+        elif self._rewind is not None:
+            self._rewind()
         return hashed.hexdigest()
+
+    def close(self) -> None:
+        """Give the private copy back."""
+        if self._spool is not None:
+            self._spool.close()

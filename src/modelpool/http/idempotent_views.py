@@ -63,6 +63,14 @@ class KeepsAnswer:
         key = key_of(self.raw_request)
         if key is None:
             return work()
+        try:
+            return self._run_attempt(key, upload, work)
+        finally:
+            if upload is not None:
+                upload.file.close()
+
+    def _run_attempt(self, key: str, upload: Upload | None, work: Callable[[], Response]) -> Any:
+        assert isinstance(self, ApiView)
         attempt = _begin(self, key, body_digest=upload.digest() if upload else _digest_of_json(self))
         if isinstance(attempt, Answer):
             return attempt.to_response()

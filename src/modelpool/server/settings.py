@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from modelpool import conf
+from modelpool.console.navigation import UNFOLD as UNFOLD  # a setting of django-unfold
+from modelpool.server.addresses import allowed_hosts, public_origin
 from modelpool.server.database import database_settings
 
 HOME = conf.home().prepare()
@@ -14,7 +16,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 DEBUG = False
 SECRET_KEY = conf.secret_key(HOME, _SETTINGS.server)
-ALLOWED_HOSTS = list(_SETTINGS.server.allowed_hosts)
+ALLOWED_HOSTS = allowed_hosts(_SETTINGS.server)
 ROOT_URLCONF = "modelpool.server.urls"
 WSGI_APPLICATION = "modelpool.server.wsgi.application"
 APPEND_SLASH = False
@@ -25,8 +27,8 @@ USE_I18N = True
 
 INSTALLED_APPS = [
     "modelpool.console",  # before the admin, whose templates it extends
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -45,6 +47,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "modelpool.http.middleware.RequestIdMiddleware",
+    "modelpool.http.gate.RequestGateMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -84,6 +87,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "/console/login/"
 
+
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
@@ -93,9 +97,13 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 8 * 3600
 CSRF_COOKIE_SAMESITE = "Lax"
-_PUBLIC_URL = _SETTINGS.server.public_url or ""
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _PUBLIC_URL.startswith("https://")
-CSRF_TRUSTED_ORIGINS = [_PUBLIC_URL.rstrip("/")] if _PUBLIC_URL else []
+_ORIGIN = public_origin(_SETTINGS.server)
+_HAS_TLS = _ORIGIN.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HAS_TLS
+SESSION_COOKIE_NAME = "__Host-modelpool_session" if _HAS_TLS else "modelpool_session"
+CSRF_COOKIE_NAME = "__Host-modelpool_csrf" if _HAS_TLS else "modelpool_csrf"
+CSRF_TRUSTED_ORIGINS = [_ORIGIN] if _ORIGIN else []
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _HAS_TLS else 0
 X_FRAME_OPTIONS = "DENY"
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = int(_SETTINGS.limits.max_json)
@@ -104,5 +112,30 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 4
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 FILE_UPLOAD_TEMP_DIR = str(HOME.tmp_dir)
 FILE_UPLOAD_PERMISSIONS = 0o640
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["modelpool.http.authentication.KeyOrSession"],
+    "DEFAULT_PERMISSION_CLASSES": ["modelpool.http.permissions.DenyAll"],
+    "DEFAULT_RENDERER_CLASSES": ["modelpool.http.rendering.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "modelpool.http.rendering.AlwaysJSON",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "modelpool.http.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Modelpool",
+    "VERSION": "1",
+    "DESCRIPTION": "Train, keep, compare, activate and serve pools of machine-learning models for many tenants.",
+    "LICENSE": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": ["modelpool.http.openapi.add_structs"],
+    "PATH_CONVERTER_OVERRIDES": {
+        "id": {"type": "string", "format": "uuid"},
+        "number": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    },
+}
 
 LOGGING_CONFIG = None  # each process sets its logging up itself: server/logs.py
