@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from typing import Any
@@ -85,3 +86,24 @@ def test_importing_trainers_and_tables_is_cheap() -> None:
     code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_job_uses_one_thread_although_it_loads_the_libraries_itself() -> None:
+    code = """
+import pandas as pd
+from threadpoolctl import threadpool_info
+from modelpool.core.testing.recording_run import RecordingRun
+from modelpool.training.trainers.tabular_regressor import TabularRegressor
+
+class WatchedRun(RecordingRun):
+    def progress(self, fraction, stage=None):
+        print([(item["user_api"], item["num_threads"]) for item in threadpool_info()])
+
+data = pd.DataFrame({"x": range(40), "y": range(40)})
+params = TabularRegressor.Params(algorithm="hist_gradient_boosting", n_estimators=2, cv_folds=0)
+TabularRegressor().train(WatchedRun(data, target="y", params=params))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seen = {pair for line in done.stdout.splitlines() for pair in ast.literal_eval(line)}
+    assert ("openmp", 1) in seen
+    assert {threads for _, threads in seen} == {1}

@@ -103,10 +103,12 @@ class _Statistics:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        for pair in pc.value_counts(values):
-            text = str(pair["values"].cast(pa.string()).as_py())[:_MAX_VALUE_CHARACTERS]
-            if text in self.counts or len(self.counts) < MAX_DISTINCT:
-                self.counts[text] += pair["counts"].as_py()
+        found = pc.value_counts(values)
+        texts, counts = found.field("values").cast(pa.string()).to_pylist(), found.field("counts").to_pylist()
+        for text, count in zip(texts, counts, strict=True):
+            key = text[:_MAX_VALUE_CHARACTERS]
+            if key in self.counts or len(self.counts) < MAX_DISTINCT:
+                self.counts[key] += count
             else:
                 self.is_capped = True
 
