@@ -88,6 +88,7 @@ def test_importing_trainers_and_tables_is_cheap() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_job_uses_one_thread_although_it_loads_the_libraries_itself() -> None:
     code = """
 import pandas as pd
