@@ -16,12 +16,11 @@ from unfold.decorators import display
 from modelpool.console.formpage import form_page
 from modelpool.console.forms import ModelForm, TrainForm, UploadForm, first_error
 from modelpool.console.pool_table import pool_table
-from modelpool.console.scoping import ScopedAdmin, TenantFilter, actor_for, post_action, signed_in
+from modelpool.console.scoping import ScopedAdmin, TenantFilter, actor_for, may_somewhere, post_action
 from modelpool.core.errors import InvalidField
 from modelpool.registry import services
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.uploads import upload_version
-from modelpool.tenants.membership import tenants_where
 from modelpool.tenants.roles import Permission
 from modelpool.training.data_formats import data_format_of
 from modelpool.training.models import TrainerInfo, TrainingJob
@@ -44,7 +43,7 @@ class ModelPoolAdmin(ScopedAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Scientists make models."""
-        return tenants_where(signed_in(request), Permission.DEVELOP).exists()
+        return may_somewhere(request, Permission.DEVELOP)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Make an empty model; training and uploads fill it."""

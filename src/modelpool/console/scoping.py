@@ -19,9 +19,9 @@ from unfold.admin import ModelAdmin
 
 from modelpool.core.errors import ModelpoolError
 from modelpool.tenants.actors import Actor
-from modelpool.tenants.membership import actor_of, person_may, tenants_where
+from modelpool.tenants.membership import actor_of, person_may, roles_anywhere, tenants_where
 from modelpool.tenants.models import Tenant, User
-from modelpool.tenants.roles import Permission
+from modelpool.tenants.roles import Permission, role_allows
 
 _MOST_TENANTS = 50
 
@@ -38,9 +38,18 @@ def actor_for(request: HttpRequest) -> Actor:
     return actor_of(signed_in(request), request_id=getattr(request, "request_id", ""))
 
 
+def may_somewhere(request: HttpRequest, permission: Permission) -> bool:
+    """Say whether the person has the permission in any tenant; asked often, looked up once a request."""
+    roles: frozenset[str] | None = getattr(request, "_roles_anywhere", None)
+    if roles is None:
+        roles = roles_anywhere(request.user)
+        request._roles_anywhere = roles  # type: ignore[attr-defined]
+    return any(role_allows(role, permission) for role in roles)
+
+
 def administers(request: HttpRequest) -> bool:
     """Say whether the person administers a tenant."""
-    return tenants_where(signed_in(request), Permission.ADMINISTER).exists()
+    return may_somewhere(request, Permission.ADMINISTER)
 
 
 def operates(request: HttpRequest) -> bool:
@@ -82,7 +91,7 @@ class ScopedAdmin(ModelAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show the section to whoever may see it in one tenant."""
-        return tenants_where(signed_in(request), self.view_permission).exists()
+        return may_somewhere(request, self.view_permission)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Look at one row: by the role in its tenant."""

@@ -13,9 +13,9 @@ from modelpool.console.home import home_context
 from modelpool.console.jobs import JobAdmin
 from modelpool.console.people import AuditAdmin, KeyAdmin, MemberAdmin, TenantAdmin, UserAdmin
 from modelpool.console.pools import ModelPoolAdmin
+from modelpool.console.scoping import may_somewhere
 from modelpool.console.versions import VersionAdmin
 from modelpool.registry.models import ModelVersion, RegisteredModel
-from modelpool.tenants.membership import tenants_where
 from modelpool.tenants.models import APIKey, AuditEvent, Member, Tenant, User
 from modelpool.tenants.roles import Permission
 from modelpool.training.models import Dataset, TrainingJob
@@ -28,8 +28,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Let in whoever may look at one tenant at least."""
-        user = request.user
-        return user.is_active and tenants_where(user, Permission.VIEW).exists()
+        return may_somewhere(request, Permission.VIEW)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Show the home page: what is active, what runs, what failed."""

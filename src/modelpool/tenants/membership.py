@@ -39,6 +39,15 @@ def tenants_where(user: User | AnonymousUser, permission: Permission) -> QuerySe
     return Tenant.objects.filter(is_active=True, pk__in=mine)
 
 
+def roles_anywhere(user: User | AnonymousUser) -> frozenset[str]:
+    """Return the roles that the person has in any tenant that is not suspended."""
+    if not isinstance(user, User) or not user.is_active:
+        return frozenset()
+    if user.is_operator:
+        return frozenset({Role.OPERATOR.value})
+    return frozenset(Member.unscoped.filter(user=user, tenant__is_active=True).values_list("role", flat=True))
+
+
 def actor_of(user: User, *, request_id: str = "") -> Actor:
     """Return whom the audit trail names for a person."""
     return Actor(kind="user", id=str(user.pk), label=user.get_username(), request_id=request_id)
