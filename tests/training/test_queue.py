@@ -40,8 +40,9 @@ def test_claiming_takes_the_job_for_as_long_as_the_lease(tenant: Tenant, make_jo
     job.refresh_from_db()
     assert (taken.job_id, taken.fence, taken.attempt) == (job.pk, 1, 1)
     assert (job.state, job.fence, job.attempt, job.worker) == (State.RUNNING, 1, 1, "host:1")
-    assert job.lease_until is not None and abs((job.lease_until - timezone.now()).total_seconds() - 30) < 5
-    assert row.pk == job.pk and row.dataset is not None
+    assert job.lease_until is not None
+    assert abs((job.lease_until - timezone.now()).total_seconds() - 30) < 5
+    assert (row.pk, row.dataset_id) == (job.pk, job.dataset_id)
     assert claim_next("host:2", lease_s=30) is None
 
 
@@ -98,7 +99,8 @@ def test_a_lost_job_fails_when_its_attempts_are_spent(tenant: Tenant, make_job: 
         assert queue.reap_expired() == 1
     job.refresh_from_db()
     assert (job.state, job.error_code, job.attempt) == (State.FAILED, "worker_lost", job.max_attempts)
-    assert str(job.max_attempts) in job.error_detail and job.finished_at is not None
+    assert str(job.max_attempts) in job.error_detail
+    assert job.finished_at is not None
 
 
 def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(tenant: Tenant, make_job: MakeJob, actor: Actor) -> None:
@@ -157,7 +159,7 @@ def test_every_end_is_audited(tenant: Tenant, make_job: MakeJob) -> None:
     queue.finish(claim()[0], state=State.FAILED, error_code="trainer_failed")
     events = AuditEvent.objects.filter(target=str(job.pk)).order_by("id")
     assert [event.action for event in events] == ["job.submit", "job.requeue", "job.fail"]
-    assert events[2].details == {"code": "trainer_failed"} and events[2].actor_label == "worker host:1"
+    assert (events[2].details, events[2].actor_label) == ({"code": "trainer_failed"}, "worker host:1")
 
 
 def test_a_finished_job_cannot_be_cancelled(tenant: Tenant, make_job: MakeJob, actor: Actor) -> None:

@@ -71,7 +71,7 @@ def test_a_dataset_keeps_the_bytes_and_says_who_made_it(tenant: Tenant, actor: A
 
 
 def test_an_unknown_format_and_an_empty_file_are_refused(tenant: Tenant, actor: Actor) -> None:
-    with pytest.raises(InvalidField, match="format.*'xlsx'.*csv"):
+    with pytest.raises(InvalidField, match=r"format.*'xlsx'.*csv"):
         services.create_dataset(tenant, chunks=[CSV], format="xlsx", actor=actor)
     with pytest.raises(InvalidField, match="empty"):
         services.create_dataset(tenant, chunks=[b""], format="csv", actor=actor)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modelpool import conf
 from modelpool.core.formats import FORMATS
 from modelpool.core.signature import ModelSignature
 from modelpool.registry.models import ModelVersion
@@ -43,7 +46,7 @@ def test_ten_lines_of_a_user_become_a_compiled_active_version(
     assert (job.state, job.error_code, job.attempt, job.progress) == (State.SUCCEEDED, "", 1, 1.0)
     assert job.metrics == pytest.approx({"r2": 1.0})
     version = version_of(job)
-    assert (version.number, version.number) == (job.version_number, 1)
+    assert (version.number, job.version_number) == (1, 1)
     assert version.model.active_version_id == version.pk
     assert (version.format, version.serving_format, version.trust) == ("sklearn", "onnx", "trained")
     assert version.parity["equal"] is True
@@ -74,7 +77,9 @@ def test_a_built_in_trainer_takes_mixed_columns(
     assert (job.state, job.error_detail) == (State.SUCCEEDED, "")
     version = version_of(job)
     assert version.signature["classes"] == ["no", "yes"]
-    assert version.serving_format == "onnx" and version.figures and "accuracy" in version.metrics
+    assert version.serving_format == "onnx"
+    assert version.figures
+    assert "accuracy" in version.metrics
 
 
 def test_a_better_version_becomes_active_and_a_worse_one_does_not(
@@ -123,10 +128,13 @@ def test_a_failing_trainer_fails_its_job_once(
 ) -> None:
     job = wait_for_end(make_job(tenant, trainer))
     assert (job.state, job.error_code, job.attempt) == (State.FAILED, code, 1)
-    assert detail in job.error_detail and "Traceback" not in job.error_detail
+    assert detail in job.error_detail
+    assert "Traceback" not in job.error_detail
     assert not ModelVersion.unscoped.exists()
     if trainer == "bad_code":
-        assert "Traceback" in log_of(job) and "under_test.py" in log_of(job) and "runner.py" not in log_of(job)
+        log = log_of(job)
+        assert all(words in log for words in ("Traceback", "under_test.py"))
+        assert "runner.py" not in log
 
 
 def test_a_killed_child_fails_its_job_with_a_reason(worker: WorkerProcess, tenant: Tenant, make_job: MakeJob) -> None:
@@ -207,9 +215,9 @@ def test_processes_that_a_trainer_starts_count_and_die_with_it(
 
 def test_a_child_has_no_credentials_and_no_django(worker: WorkerProcess, tenant: Tenant, make_job: MakeJob) -> None:
     log = log_of(wait_for_end(make_job(tenant, "secrets")))
-    assert "RuntimeError: seen enough" in log and "no django" in log
+    assert all(words in log for words in ("RuntimeError: seen enough", "no django"))
     assert "env TMPDIR=" in log
-    assert "MODELPOOL" not in log and "DATABASE" not in log and "DJANGO" not in log
+    assert not [words for words in ("MODELPOOL", "DATABASE", "DJANGO") if words in log]
 
 
 def test_a_trainer_that_is_added_changed_and_broken_while_the_worker_runs(
@@ -270,4 +278,67 @@ def test_progress_is_seen_while_it_runs(worker: WorkerProcess, tenant: Tenant, m
 
     wait_for(look)
     waiting = sorted(progress for stage, progress in seen if stage == "waiting")
-    assert len(waiting) >= 3 and waiting[0] < 0.5 < waiting[-1]
+    assert len(waiting) >= 3
+    assert waiting[0] < 0.5 < waiting[-1]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("raise", "RuntimeError: no such operator"), ("crash", "SIGSEGV"), ("sleep", "it took too long")],
+)
+def test_a_compiler_that_fails_costs_the_compiled_form_only(
+    worker: WorkerProcess, tenant: Tenant, make_job: MakeJob, how: str, reason: str
+) -> None:
+    job = wait_for_end(make_job(tenant, "hard_to_compile", params={"how": how}, timeout_s=3.0))
+    assert (job.state, job.error_detail) == (State.SUCCEEDED, "")
+    version = version_of(job)
+    assert (version.format, version.serving_format, version.compiled_id) == ("sklearn", "sklearn", None)
+    assert version.parity["equal"] is False
+    assert reason in version.parity["reason"]
+
+
+def test_a_trainer_may_give_a_finished_file(worker: WorkerProcess, tenant: Tenant, make_job: MakeJob) -> None:
+    job = wait_for_end(make_job(tenant, "own_onnx"))
+    assert (job.state, job.error_detail) == (State.SUCCEEDED, "")
+    version = version_of(job)
+    assert (version.format, version.serving_format, version.compiled_id, version.parity) == ("onnx", "onnx", None, None)
+
+
+def test_an_estimator_fitted_on_a_matrix_takes_the_columns(
+    worker: WorkerProcess, tenant: Tenant, make_job: MakeJob, make_dataset: MakeDataset
+) -> None:
+    dataset = make_dataset(tenant, columns=["a", "b", "y"], rows=[[i, i % 3, i + 1] for i in range(20)])
+    whole = wait_for_end(make_job(tenant, "matrix_fit", dataset=dataset, params={"columns": 2}))
+    assert (whole.state, whole.error_detail) == (State.SUCCEEDED, "")
+    assert [spec["name"] for spec in version_of(whole).signature["inputs"]] == ["a", "b"]
+    part = wait_for_end(make_job(tenant, "matrix_fit", dataset=dataset, params={"columns": 1}))
+    assert part.error_code == "bad_training_data"
+    assert "1 inputs" in part.error_detail
+
+
+def test_a_trainer_that_returns_nothing_is_told(worker: WorkerProcess, tenant: Tenant, make_job: MakeJob) -> None:
+    job = wait_for_end(make_job(tenant, "forgetful"))
+    assert (job.state, job.error_code) == (State.FAILED, "bad_training_data")
+    assert "return the fitted estimator" in job.error_detail
+
+
+def test_a_job_waits_for_a_store_that_is_away(
+    worker: WorkerProcess, tenant: Tenant, make_job: MakeJob, tmp_path: Path
+) -> None:
+    job = wait_for_state(make_job(tenant, params={"seconds": 1.0}), State.RUNNING)
+    wait_for(lambda: "waiting" in TrainingJob.unscoped.values_list("stage", flat=True))
+    store = conf.home().resolve("artifacts")
+    store.rename(tmp_path / "away")
+    wait_for(lambda: f"job {job.pk}: storing waits" in worker.log)
+    (tmp_path / "away").rename(store)
+    job = wait_for_end(job)
+    assert (job.state, job.attempt, job.version_number) == (State.SUCCEEDED, 1, 1)
+
+
+def test_the_web_side_imports_no_heavy_library() -> None:
+    code = (
+        "import sys, django; django.setup(); import modelpool.training.services, modelpool.training.querysets; "
+        "print([n for n in ('pandas', 'sklearn', 'scipy', 'skl2onnx', 'onnx', 'pyarrow', 'skops') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Workers that are killed, stopped, stalled or told to end in the middle of a job: it is never lost, stuck or run twice."""
+"""Workers that are killed, stalled or told to end in the middle of a job: it is neither lost nor published twice."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def test_a_draining_worker_gives_its_job_back_unharmed(
     waits.refresh_from_db()
     assert (job.state, job.attempt, job.lease_until) == (State.QUEUED, 0, None)
     assert waits.state == State.QUEUED
-    assert not is_alive(child) and not JobWorker.objects.exists()
+    assert not is_alive(child)
+    assert not JobWorker.objects.exists()
 
 
 def test_a_draining_worker_lets_a_short_job_end(

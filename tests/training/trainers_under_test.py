@@ -1,5 +1,7 @@
 """Trainers as a user would put them into the home folder; the tests copy this file there."""
 
+# ruff: noqa: T201, PTH123
+
 import logging
 import os
 import signal
@@ -13,6 +15,8 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.svm import SVC
 
+from modelpool.core.compile import compile_estimator
+from modelpool.core.signature import ModelSignature, TensorSpec
 from modelpool.core.trainer import Run, TrainedModel, Trainer, TrainerParams, trainer
 
 
@@ -120,3 +124,40 @@ def secrets(run: Run):
         print(f"env {name}={value}")
     print("django" if "django" in sys.modules else "no django")
     raise RuntimeError("seen enough")
+
+
+@trainer("hard_to_compile")
+def hard_to_compile(run: Run, how: str = "sleep"):
+    """A good model, and a compiler that does not come back."""
+    from modelpool.training import runner
+
+    def compile_badly(estimator, **_):
+        if how == "raise":
+            raise RuntimeError("no such operator")
+        if how == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(600)
+
+    runner.compile_estimator = compile_badly
+    return LinearRegression().fit(run.features, run.labels)
+
+
+@trainer("own_onnx")
+def own_onnx(run: Run):
+    """Gives the finished bytes of a file."""
+    model = LinearRegression().fit(run.features, run.labels)
+    signature = ModelSignature((TensorSpec("x", "float64"),), (TensorSpec("predict", "float64"),))
+    compiled = compile_estimator(model, signature=signature, sample=run.features)
+    return TrainedModel(compiled.data, format="onnx", signature=signature, metrics={"r2": 1.0}, primary_metric="r2")
+
+
+@trainer("forgetful")
+def forgetful(run: Run):
+    """Has no return statement."""
+    LinearRegression().fit(run.features, run.labels)
+
+
+@trainer("matrix_fit")
+def matrix_fit(run: Run, columns: int = 1):
+    """Fits on a bare matrix."""
+    return LinearRegression().fit(run.features.to_numpy()[:, :columns], run.labels)

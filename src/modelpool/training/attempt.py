@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from dataclasses import dataclass, field
@@ -120,23 +119,25 @@ class Attempt:
         self.report.progress(0.98, "storing")
         self.report.write(now=True)
         publication = Publication(self.claim, self.job, result, folder)
-        for pause_s in (*_PUBLISH_PAUSES_S, None):
+        pauses_s = iter(_PUBLISH_PAUSES_S)
+        while True:
             try:
                 version = publication.publish()
-                logger.info("job %s: version %s of model %s", self.job.pk, version.number, self.job.model.name)
-                return
+                break
             except _OUTAGES as error:
+                pause_s = next(pauses_s, None)
                 if pause_s is None or keeper.lost.is_set():
                     raise
                 logger.warning("job %s: storing waits %s s: %s", self.job.pk, pause_s, error)
                 connection.close()
-                time.sleep(pause_s * random.uniform(0.8, 1.2))
+                time.sleep(pause_s)
             except (DataError, IntegrityError) as error:
-                return self._fail(
-                    "trainer_failed", f"What the trainer made cannot be recorded: {error}".partition("\n")[0]
-                )
+                self._fail("trainer_failed", f"What the trainer made cannot be recorded: {error}".partition("\n")[0])
+                return
             except ModelpoolError as error:
-                return self._fail(error.code, error.detail)
+                self._fail(error.code, error.detail)
+                return
+        logger.info("job %s: version %s of model %s", self.job.pk, version.number, self.job.model.name)
 
     def _fail(self, code: str, detail: str) -> None:
         logger.info("job %s: failed, %s", self.job.pk, code)

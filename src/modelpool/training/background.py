@@ -33,7 +33,7 @@ _PROFILES_AT_ONCE = 20
 
 
 class Periodic:
-    """A thread that calls a function again and again until it is stopped; an error is logged, and the next call comes."""
+    """A thread that calls a function again and again until it is stopped; errors are logged, the next call comes."""
 
     def __init__(self, name: str, function: Callable[[], None], *, every_s: float = _TICK_S) -> None:
         self._function = function

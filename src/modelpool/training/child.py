@@ -18,12 +18,19 @@ _PR_SET_PDEATHSIG = 1
 _ADDRESS_SLACK_BYTES = 8 << 30
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_events: int = -1
+
+
+class _Events:
+    """Where :func:`emit` writes to, once this process is a child."""
+
+    descriptor = -1
+
+
+_EVENTS = _Events()
 
 
 def enter_child(task: Task, *, events: int, output: int) -> None:
     """Become a child: it dies with the zygote, may take so much memory, and its output goes to the job's log."""
-    global _events
     parent = os.getppid()
     _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
@@ -31,7 +38,7 @@ def enter_child(task: Task, *, events: int, output: int) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    _events = events
+    _EVENTS.descriptor = events
     _redirect(output)
     _limit(task.memory_limit_bytes)
     os.nice(task.nice)
@@ -48,7 +55,7 @@ def emit(event: Event) -> None:
     with suppress(BrokenPipeError):
         data = memoryview(encode_event(event))
         while data:
-            data = data[os.write(_events, data) :]
+            data = data[os.write(_EVENTS.descriptor, data) :]
 
 
 def _redirect(output: int) -> None:

@@ -63,7 +63,8 @@ class ChildRun(Run):
         name, number = str(name)[:_MAX_NAME_CHARACTERS], float(value)
         if not math.isfinite(number):
             self.metrics.pop(name, None)
-            return self.log(f"metric {name} is {number}, which is not recorded")
+            self.log(f"metric {name} is {number}, which is not recorded")
+            return
         self.metrics[name] = number
         emit(Metric(name, number, step if step is None else int(step)))
 

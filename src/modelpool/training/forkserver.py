@@ -82,6 +82,11 @@ class ForkServer:
         output, far_output = os.pipe()
         try:
             self._send(msgspec.json.encode(task), [far_control.fileno(), far_events, far_output])
+        except BaseException:
+            control.close()
+            os.close(events)
+            os.close(output)
+            raise
         finally:
             far_control.close()
             os.close(far_events)
@@ -120,7 +125,7 @@ class ForkServer:
             self._forget()
         if self._socket is None:
             self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            command = [sys.executable, "-m", "modelpool.training.zygote", str(far.fileno())]
+            command = [sys.executable, "-P", "-m", "modelpool.training.zygote", str(far.fileno())]
             with far:
                 self._process = subprocess.Popen(
                     command,
@@ -172,9 +177,7 @@ class Child:
         self._wanted_signal = number
         is_reaped = self._exit is not None and self._exit.status is not None
         if self.pid is not None and not is_reaped:
-            for kill in (os.killpg, os.kill):
-                with suppress(ProcessLookupError, PermissionError):
-                    return kill(self.pid, number)
+            _signal_group(self.pid, number)
 
     def close(self) -> None:
         """Kill what is left of it and give back the descriptors."""
@@ -213,6 +216,15 @@ class Child:
             self._selector.unregister(descriptor)
             del self._buffers[descriptor]
             os.close(descriptor)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    """Signal the process group that ``pid`` leads; the process alone while it has not yet made one."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:

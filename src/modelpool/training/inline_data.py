@@ -66,5 +66,6 @@ def _check_rows(rows: Sequence[Any], *, n_columns: int) -> None:
 def _wrong_cell(at: int, row: Sequence[Any]) -> Invalid:
     number = next(i for i, cell in enumerate(row) if not isinstance(cell, _CELL))
     field = f"data.rows[{at}][{number}]"
-    detail = f"must be text, a number, true, false or null, not {'a list' if isinstance(row[number], list) else 'an object'}."
+    kind = "a list" if isinstance(row[number], list) else "an object"
+    detail = f"must be text, a number, true, false or null, not {kind}."
     return Invalid(f"{field}: {detail}", errors=[FieldError(field, detail)])

@@ -143,7 +143,7 @@ class UnreadableResult(Exception):
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` so that a reader sees the whole of it or nothing; arrays become lists, NaN and infinity ``null``."""
+    """Write ``value`` so that a reader sees all of it or nothing; arrays become lists, NaN and infinity ``null``."""
     private = path.with_name(path.name + ".part")
     private.write_bytes(msgspec.json.encode(value, enc_hook=_to_builtin))
     private.replace(path)

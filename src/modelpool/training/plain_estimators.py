@@ -37,7 +37,7 @@ def input_names(run: Run, *, estimator: Any) -> list[str]:
     if count == len(columns):
         return columns
     raise BadTrainingData(
-        f"The trainer returned an estimator of {count} inputs, but the table has {len(columns)} columns besides the target. "
+        f"The trainer returned an estimator of {count} inputs, but the table has {len(columns)} besides the target. "
         "Fit it on run.features, or return TrainedModel(estimator, signature=…, sample=…) to say what it takes."
     )
 

@@ -30,7 +30,7 @@ class Publication:
     compiled: Artifact | None = None
 
     def publish(self) -> ModelVersion:
-        """Store the files, register the version, end the job; raise :class:`LeaseLost`, and then nothing is registered."""
+        """Store the files, register the version, end the job; raise :class:`LeaseLost` with nothing registered."""
         if self.artifact is None:
             self.artifact = self._store(self.result.file)
         if self.compiled is None and self.result.compiled is not None:

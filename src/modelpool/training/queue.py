@@ -100,7 +100,7 @@ def give_back(claim: Claim) -> None:
 
 
 def retry_later(claim: Claim, *, max_attempts: int, code: str, detail: str) -> None:
-    """Put the job back after a failure that is not its own, 2, 4, 8 … seconds later; fail it when attempts are spent."""
+    """Put the job back after a failure that is not its own, 2, 4, 8 … seconds later; fail it when none is left."""
     if claim.attempt >= max_attempts:
         finish(claim, state=State.FAILED, error_code=code, error_detail=detail)
         return

@@ -15,7 +15,7 @@ _MAX_ERRORS = 20
 
 
 def check_trainer(name: str) -> TrainerInfo:
-    """Return the trainer on offer; raise :class:`UnknownTrainer`, or :class:`Unavailable` before any worker has started."""
+    """Return the trainer; raise :class:`UnknownTrainer`, or :class:`Unavailable` before any worker has started."""
     row = TrainerInfo.objects.filter(name=name).first() if isinstance(name, str) else None
     if row is not None:
         return row
@@ -26,7 +26,7 @@ def check_trainer(name: str) -> TrainerInfo:
 
 
 def check_params(params: Mapping[str, Any], *, schema: Mapping[str, Any]) -> None:
-    """Check the parameters by the trainer's JSON Schema; raise :class:`Invalid` naming ``params.n_estimators`` and so on."""
+    """Check the parameters by the trainer's JSON Schema; raise :class:`Invalid` naming ``params.n_estimators`` etc."""
     if not isinstance(params, dict):
         raise InvalidField("params", "must be an object of parameter names and values.")
     found = sorted(

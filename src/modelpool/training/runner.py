@@ -53,8 +53,8 @@ _LIBRARIES = ("scikit-learn", "numpy", "pandas", "skops", "onnx", "skl2onnx", "o
 _TRIED_ROWS = 5
 _SMALLER_IS_BETTER = ("loss", "error", "rmse", "mse", "mae", "mape", "deviance")
 OUT_OF_MEMORY = (
-    "Training needed more memory than the job's limit. Train on fewer rows or columns, choose a smaller model, or ask for a "
-    "higher memory_limit."
+    "Training needed more memory than the job's limit. Train on fewer rows or columns, choose a smaller model, or ask "
+    "for a higher memory_limit."
 )
 
 
@@ -148,6 +148,9 @@ def _complete(trained: Any, *, run: ChildRun) -> TrainedModel:
         trained = TrainedModel(trained)
     if trained.estimator is None:
         raise BadTrainingData("The trainer returned nothing; return the fitted estimator or a TrainedModel.")
+    if trained.format not in FORMATS:
+        known = ", ".join(FORMATS.names())
+        raise BadTrainingData(f"The trainer returned format {trained.format!r}; known are {known}.")
     sample, signature = trained.sample, trained.signature
     if trained.format == "sklearn":
         sample = sample_of(run, estimator=trained.estimator) if sample is None else sample
@@ -175,10 +178,6 @@ def _guess_mode(metric: str | None) -> Any:
 
 
 def _save(trained: TrainedModel, *, run: ChildRun, request: TrainRequest, folder: Path) -> TrainResult:
-    if trained.format not in FORMATS:
-        raise BadTrainingData(
-            f"The trainer returned format {trained.format!r}; known are {', '.join(FORMATS.names())}."
-        )
     plugin, signature = FORMATS[trained.format], trained.signature
     assert signature is not None  # _complete sees to it
     is_file = isinstance(trained.estimator, bytes | bytearray)
@@ -215,7 +214,8 @@ def _column(values: pd.Series[Any], *, dtype: np.dtype[Any]) -> np.ndarray[Any, 
 
 
 def _compile(trained: TrainedModel, *, result: TrainResult, folder: Path) -> None:
-    assert trained.signature is not None and trained.sample is not None  # is_compilable
+    assert trained.signature is not None  # is_compilable says so
+    assert trained.sample is not None
     try:
         made = compile_estimator(trained.estimator, signature=trained.signature, sample=trained.sample)
     except Exception as error:  # noqa: BLE001 - the model is good without its compiled form
@@ -267,7 +267,7 @@ def _libraries() -> dict[str, str]:
 @contextmanager
 def _blas_threads() -> Iterator[None]:
     """Give BLAS the processors back that the zygote kept it from using."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=len(os.sched_getaffinity(0)), user_api="blas"):
         yield

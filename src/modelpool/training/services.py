@@ -197,8 +197,8 @@ def _check_quota(tenant: Tenant) -> None:
     own = tenant.max_queued_jobs
     limit = conf.settings().limits.tenant_queued_jobs if own is None else own
     if count_queued(tenant) >= limit:
-        detail = f"{limit} jobs of tenant {tenant.name!r} wait already, which is its quota; wait for one to start, or cancel one."
-        raise QuotaExceeded(detail, retry_after_s=_RETRY_QUEUED_S)
+        detail = f"{limit} jobs of tenant {tenant.name!r} wait already, which is its quota"
+        raise QuotaExceeded(f"{detail}; wait for one to start, or cancel one.", retry_after_s=_RETRY_QUEUED_S)
 
 
 def cancel_job(job: TrainingJob, *, actor: Actor) -> TrainingJob:

@@ -28,7 +28,7 @@ FOLDER = "trainers"
 
 
 def list_sources(*, configured: Iterable[str], trainers_dir: Path) -> list[str]:
-    """Return every source: installed packages first, then the settings', then the files, so that a name's owner is stable."""
+    """Return every source: installed packages, then the settings', then the files; of one name the first wins."""
     installed = sorted(entry.value for entry in entry_points(group=TRAINERS.group))
     files = sorted(f"{FOLDER}/{path.name}" for path in user_files(trainers_dir))
     return list(dict.fromkeys([*installed, *configured, *files]))
@@ -73,7 +73,7 @@ def explain(error: BaseException, *, source: str) -> str:
 
 
 def inline_references(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON Schema without ``$ref``, which forms and simple validators cannot follow; cycles stay references."""
+    """Return a JSON Schema without ``$ref``, which forms and simple validators cannot follow; cycles stay."""
     definitions = schema.get("$defs", {})
 
     def expand(node: Any, seen: tuple[str, ...]) -> Any:

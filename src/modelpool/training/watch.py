@@ -28,6 +28,7 @@ from modelpool.training.models import TrainingJob
 from modelpool.training.queue import LeaseLost
 
 COMPILE_TIMEOUT_S = 120.0
+_START_TIMEOUT_S = 120.0
 _TERM_GRACE_S = 0.5
 _MEMORY_EVERY_S = 2.0
 _LIBRARIES_BYTES = 512 << 20
@@ -35,8 +36,8 @@ _MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS
 
 OUT_OF_MEMORY = Failed(
     "out_of_memory",
-    "Training needed more memory than the job's limit, or than the machine has. Train on fewer rows or columns, choose a "
-    "smaller model, or ask for a higher memory_limit.",
+    "Training needed more memory than the job's limit, or than the machine has. Train on fewer rows or columns, choose "
+    "a smaller model, or ask for a higher memory_limit.",
 )
 
 
@@ -82,7 +83,7 @@ class Watch:
         self._report = report
         self._stop = stop
         self._drain_s = drain_s
-        self._started = time.monotonic()
+        self._asked = self._started = time.monotonic()
         self._stopped_at: float | None = None
         self._saved_at: float | None = None
         self._failure: Failed | None = None
@@ -92,7 +93,7 @@ class Watch:
         self._oom_kills = count_oom_kills()
 
     def until_end(self, folder: Path) -> Ending:
-        """Return how it ended; raise :class:`LeaseLost` as soon as that is known, the child is then killed by the caller."""
+        """Return how it ended; raise :class:`LeaseLost` as soon as that is known: the caller then kills the child."""
         while True:
             for message in self._child.read(0.1):
                 if isinstance(message, Exited):
@@ -131,6 +132,9 @@ class Watch:
     def _reason_to_end(self, now: float) -> str:
         if self._keeper.cancel_requested.is_set():
             return "cancel"
+        if self._child.pid is None:
+            self._started = now  # its time runs from when it does: a zygote that warms up takes seconds
+            return "start" if now - self._asked > _START_TIMEOUT_S else ""
         if now - self._started > self._job.timeout_s:
             return "timeout"
         if self._saved_at is not None and now - self._saved_at > COMPILE_TIMEOUT_S:
@@ -164,7 +168,7 @@ class Watch:
             )
         if self._ended_for == "memory" or self._ran_out_of_memory(exited):
             return OUT_OF_MEMORY
-        if exited.status is None:
+        if exited.status is None or self._ended_for == "start":
             return Lost("The process that training processes are forked from was lost.")
         ending = describe_status(exited.status)
         return Failed("trainer_crashed", f"The training process ended without a result: {ending}; see the job's log.")

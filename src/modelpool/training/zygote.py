@@ -1,6 +1,6 @@
-"""The process from which all child processes of a worker are forked, its heavy libraries imported already.
+"""The process from which all child processes of a worker are forked, heavy libraries imported already.
 
-Run as ``python -m modelpool.training.zygote FD``. It has one thread, no database, no credentials, and never trains itself:
+Run as ``python -m modelpool.training.zygote FD``. It has one thread, no database, no credentials, and never trains:
 a fork copies libraries that were imported but never used, which is safe (threads of BLAS, OpenMP and Arrow would not
 survive one). It ends when the worker's end of its socket closes, for whatever reason, and takes its children along.
 """
@@ -44,7 +44,7 @@ PRELOADED = (
     "skl2onnx",
     "skops.io",
 )
-"""Imported once; all leave the process with one thread. ONNX Runtime would start another and is imported by the child."""
+"""Imported once; all leave the process with one thread. ONNX Runtime would not: the child imports it."""
 
 _MAX_MESSAGE_BYTES = 1 << 16
 
@@ -147,7 +147,7 @@ def preload() -> None:
         try:
             importlib.import_module(name)
         except ImportError:
-            print(f"zygote: {name} cannot be imported", file=sys.stderr)
+            sys.stderr.write(f"zygote: {name} cannot be imported\n")
 
 
 def main() -> None:
