@@ -100,8 +100,6 @@ CSRF_COOKIE_SAMESITE = "Lax"
 _ORIGIN = public_origin(_SETTINGS.server)
 _HAS_TLS = _ORIGIN.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HAS_TLS
-SESSION_COOKIE_NAME = "__Host-modelpool_session" if _HAS_TLS else "modelpool_session"
-CSRF_COOKIE_NAME = "__Host-modelpool_csrf" if _HAS_TLS else "modelpool_csrf"
 CSRF_TRUSTED_ORIGINS = [_ORIGIN] if _ORIGIN else []
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _HAS_TLS else 0
 X_FRAME_OPTIONS = "DENY"
