@@ -59,7 +59,7 @@ def make_pool(tenant: Tenant, actor: Actor, *, name: str = "churn") -> Pool:
         new = NewVersion(
             format="onnx", serving_format="onnx", trust="uploaded-data", artifact=artifact, signature=SIGNATURE,
             metrics={"accuracy": accuracy, "log_loss": 1 - accuracy}, primary_metric="accuracy",
-            figures={"feature_importance": {"features": ["<b>x</b>"], "importance": [1.0]}},
+            figures={"feature_importance": {"features": ["<b>x</b>"], "importances": [1.0]}},
         )  # fmt: skip
         activate = "always" if number == 1 else "never"
         versions.append(register_version(model, new=new, actor=actor, activate=activate))

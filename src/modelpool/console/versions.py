@@ -41,7 +41,7 @@ class VersionAdmin(ScopedAdmin):
             "is_active": obj.pk == obj.model.active_version_id,
             "aliases": list(aliases),
             "metrics": sorted(obj.metrics.items()),
-            "params": sorted(obj.params.items()),
+            "params": sorted((name, value) for name, value in obj.params.items() if value is not None),
             "figures": [(name, json.dumps(data, indent=2)[:20000]) for name, data in sorted(obj.figures.items())],
             "importance": _importance(obj),
         }
@@ -83,6 +83,6 @@ class VersionAdmin(ScopedAdmin):
 def _importance(version: ModelVersion) -> list[tuple[str, float, int]]:
     """Return the features by importance with the width, in percent, of a bar that is longest for the first."""
     figure = version.figures.get("feature_importance") or {}
-    pairs = list(zip(figure.get("features", []), figure.get("importance", []), strict=False))[:20]
+    pairs = list(zip(figure.get("features", []), figure.get("importances", []), strict=False))[:20]
     largest = max((abs(value) for _, value in pairs), default=0.0) or 1.0
     return [(name, value, round(100 * abs(value) / largest)) for name, value in pairs]
