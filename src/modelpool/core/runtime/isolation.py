@@ -84,6 +84,17 @@ class ModelHost:
             source.close()
         return _inspection(plugin.name, facts)
 
+    def preload(self, *formats: str) -> None:
+        """Import what these formats need, before the first request that wants it: seconds for ``sklearn``.
+
+        Meant for a thread at start-up; other calls of this host wait for it.
+        """
+        for format in formats:
+            try:
+                self._running_zygote().preload(format)
+            except ZygoteGone:
+                return  # the next fork starts another one
+
     def load(self, data: bytes | Path | int, *, format: str, signature: ModelSignature) -> IsolatedModel:
         """Load verified bytes into a child of its own; the errors are those of :meth:`inspect`.
 

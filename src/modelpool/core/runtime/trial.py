@@ -61,5 +61,5 @@ def _check_classes(signature: ModelSignature, answers: dict[str, np.ndarray]) ->
         return
     if probabilities.ndim != 2 or probabilities.shape[1] != len(signature.classes):
         raise UnloadableModel(
-            f"The signature names {len(signature.classes)} classes, predict_proba gives {probabilities.shape[1:]} a row."
+            f"The signature names {len(signature.classes)} classes, predict_proba gives {probabilities.shape[1:]}."
         )

@@ -66,8 +66,11 @@ class Zygote:
         if not message:
             return False
         request = msgspec.msgpack.decode(message)
+        reply: dict[str, Any] = {}
         if request["do"] == "fork":
-            reply: dict[str, Any] = {"pid": self._fork(request, descriptors[0])}
+            reply = {"pid": self._fork(request, descriptors[0])}
+        elif request["do"] == "preload":
+            self._preload(request["format"])
         else:
             reply = {"status": self._end(request["pid"])}
         try:

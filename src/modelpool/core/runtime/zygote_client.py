@@ -72,6 +72,10 @@ class Zygote:
             theirs.close()
         return Forked(reply["pid"], ours, self)
 
+    def preload(self, format: str) -> None:
+        """Import what a format needs, now rather than at its first model; raise :class:`ZygoteGone`."""
+        self._ask({"do": "preload", "format": format})
+
     def end(self, pid: int) -> int | None:
         """Kill and reap a child; return its status as :func:`os.waitpid` gives it, ``None`` when the zygote is gone."""
         try:
