@@ -1,13 +1,23 @@
-"""A home folder of each test's own, so that a store holds nothing but what the test put there."""
+"""A home folder of each test's own, and versions that are registered without a real model in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelpool import conf
+from modelpool.core.signature import ModelSignature, TensorSpec
+from modelpool.registry.models import ModelVersion, RegisteredModel
+from modelpool.registry.services import NewVersion, create_model, register_version
+from modelpool.storage.services import store_artifact
+from modelpool.tenants.actors import Actor
+from modelpool.tenants.models import Tenant
+
+SIGNATURE = ModelSignature((TensorSpec("age", "float64"),), (TensorSpec("predict", "int64"),))
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +26,34 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     conf.settings.cache_clear()
     yield conf.home().prepare().path
     conf.settings.cache_clear()
+
+
+@pytest.fixture
+def model(tenant: Tenant, actor: Actor) -> RegisteredModel:
+    return create_model(tenant, name="churn", actor=actor)
+
+
+@pytest.fixture
+def make_new() -> Callable[..., NewVersion]:
+    """``make_new(model, accuracy=0.9, …)`` stores a file and returns what registers it."""
+
+    def make(model: RegisteredModel, accuracy: float | None = None, **fields: Any) -> NewVersion:
+        artifact = store_artifact(model.tenant, chunks=[uuid.uuid4().bytes], store="default")
+        given: dict[str, Any] = {"format": "onnx", "serving_format": "onnx", "trust": "trained", "signature": SIGNATURE}
+        if accuracy is not None:
+            given |= {"metrics": {"accuracy": accuracy}, "primary_metric": "accuracy"}
+        return NewVersion(artifact=artifact, **(given | fields))
+
+    return make
+
+
+@pytest.fixture
+def register(actor: Actor, make_new: Callable[..., NewVersion]) -> Callable[..., ModelVersion]:
+    """``register(model, accuracy=0.9, activate="never", …)`` registers a version."""
+
+    def do(
+        model: RegisteredModel, accuracy: float | None = None, *, activate: str | None = None, **fields: Any
+    ) -> ModelVersion:
+        return register_version(model, new=make_new(model, accuracy, **fields), actor=actor, activate=activate)
+
+    return do

@@ -16,12 +16,14 @@ def lock_model(model: RegisteredModel) -> RegisteredModel:
     """Return the model's present row, locked until the transaction ends; raise :class:`ModelNotFound` when it is gone.
 
     Every change to a pool takes this lock first, then others: an order that cannot dead-lock. On SQLite the
-    transaction itself is the lock.
+    transaction itself is the lock. The row is read alone: PostgreSQL gives a row that it had to wait for as it is by
+    then, but joined ones as they were before, so the active version is asked for afterwards.
     """
-    rows = RegisteredModel.objects.for_tenant(model.tenant_id).select_related("tenant", "active_version")
-    locked: RegisteredModel | None = rows.select_for_update(no_key=True, of=("self",)).filter(pk=model.pk).first()
+    rows = RegisteredModel.objects.for_tenant(model.tenant_id).select_for_update(no_key=True)
+    locked: RegisteredModel | None = rows.filter(pk=model.pk).first()
     if locked is None:
         raise ModelNotFound(model.tenant.name, model.name)
+    locked.tenant = model.tenant
     return locked
 
 

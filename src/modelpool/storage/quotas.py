@@ -13,7 +13,7 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 
 from modelpool import conf
-from modelpool.core.errors import Conflict, StorageQuotaExceeded
+from modelpool.core.errors import Conflict, StorageQuotaExceeded, TenantNotFound
 from modelpool.storage.models import Artifact
 from modelpool.tenants.models import Tenant
 
@@ -54,7 +54,9 @@ class Reservation:
 
     def _reserve(self, needed: int, *, wish: int) -> None:
         with transaction.atomic():
-            tenant = Tenant.objects.select_for_update(no_key=True).get(pk=self._artifact.tenant_id)
+            tenant = Tenant.objects.select_for_update(no_key=True).filter(pk=self._artifact.tenant_id).first()
+            if tenant is None:
+                raise TenantNotFound(self._artifact.tenant.name)
             free = storage_quota(tenant) - (storage_used(tenant) - self._granted)
             if free < needed:
                 raise StorageQuotaExceeded(
