@@ -14,8 +14,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -55,22 +57,28 @@ class Duration(float):
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One table of the file."""
+    """One table of the file; sizes and durations end up as plain numbers."""
+
+    def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Size | Duration):
+                msgspec.structs.force_setattr(self, field.name, int(value) if isinstance(value, Size) else float(value))
 
 
 class ServerSettings(_Table, frozen=True):
     """``[server]``: where it listens and how it looks from outside."""
 
     host: str = "127.0.0.1"
-    port: int = 8000
-    workers: int = 2
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    workers: Annotated[int, msgspec.Meta(ge=1)] = 2
     secret_key_file: str = "secret_key"  # noqa: S105  a path
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     trusted_proxies: tuple[str, ...] = ()
     public_url: str | None = None
-    threads: int = 8
-    max_streams: int = 64
-    max_connections: int = 4096
+    threads: Annotated[int, msgspec.Meta(ge=1)] = 8
+    max_streams: Annotated[int, msgspec.Meta(ge=1)] = 64
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 4096
     keep_alive: Duration = Duration(20)
     head_timeout: Duration = Duration(15)
     body_timeout: Duration = Duration(60)
@@ -103,7 +111,7 @@ class JobsSettings(_Table, frozen=True):
     """``[jobs]``: who trains, and within which limits."""
 
     engine: Literal["local"] = "local"
-    workers: int = 1
+    workers: Annotated[int, msgspec.Meta(ge=0)] = 1
     timeout: Duration = Duration(3600)
     memory_limit: Size = Size(8 * 2**30)
     lease: Duration = Duration(15)
@@ -223,9 +231,28 @@ def decode_settings(data: dict[str, Any], *, source: str) -> Settings:
         default: dict[str, Any] = {"default": {"kind": "filesystem"}, "rows": {"kind": "database"}}
         data = {**data, "stores": _merge(default, data["stores"])}
     try:
-        return msgspec.convert(data, Settings, strict=False, dec_hook=_decode_unit)
-    except msgspec.ValidationError as error:
+        settings = msgspec.convert(data, Settings, strict=False, dec_hook=_decode_unit)
+        _check_server(settings.server)
+    except (msgspec.ValidationError, ValueError) as error:
         raise ConfigurationError(f"{source}: {_in_toml_words(str(error))}") from error
+    return settings
+
+
+def _check_server(server: ServerSettings) -> None:
+    """Raise ``ValueError`` for what is well-formed but would be unsafe or could not work."""
+    if "*" in server.allowed_hosts and not server.trusted_proxies:
+        raise ValueError(
+            "server.allowed_hosts: '*' lets any web page reach this server under a name of its own; write the names it has, "
+            "or name in server.trusted_proxies the proxy that checks them"
+        )
+    for network in server.trusted_proxies:
+        try:
+            ip_network(network, strict=False)
+        except ValueError as error:
+            raise ValueError(f"server.trusted_proxies: {error}; write addresses such as 10.0.0.0/8") from error
+    public = urlsplit(server.public_url or "http://localhost")
+    if public.scheme not in ("http", "https") or not public.hostname:
+        raise ValueError(f"server.public_url: {server.public_url!r} is not an address such as https://models.example.com")
 
 
 def secret_key(at: Home, configured: ServerSettings) -> str:

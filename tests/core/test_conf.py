@@ -30,6 +30,13 @@ def test_defaults_need_no_file(at):
     assert settings.stores == {"default": FilesystemStoreSettings(), "rows": DatabaseStoreSettings()}
 
 
+def test_sizes_and_durations_are_plain_numbers_that_can_be_sent_anywhere(at):
+    settings = load_settings(at, {"MODELPOOL_SERVING_MEMORY_BUDGET": "1GiB", "MODELPOOL_JOBS_LEASE": "20s"})
+    assert type(settings.serving.memory_budget) is int
+    assert type(settings.serving.model_memory_limit) is int
+    assert type(settings.jobs.lease) is float
+
+
 def test_the_environment_wins_over_the_file(at):
     at.config_file.write_text('[server]\nport = 9000\nhost = "0.0.0.0"\n[serving]\nmemory_budget = "1GiB"\n')
     settings = load_settings(
