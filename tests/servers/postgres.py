@@ -182,7 +182,7 @@ def find_binaries() -> Path:
 def _candidates() -> list[Path]:
     given = os.environ.get("MODELPOOL_TEST_POSTGRES_BIN")
     if given:
-        return [Path(given)]
+        return [Path(given).resolve()]
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
     on_path = shutil.which("initdb")
     return [*debian, *([Path(on_path).resolve().parent] if on_path else []), *_bundled()]
@@ -212,8 +212,14 @@ def _reachable(binaries: Path, folder: Path) -> Path:
     if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in parents):
         return binaries
     copy = folder.with_name(f"{folder.name}-installation")
-    shutil.copytree(binaries.parent, copy, symlinks=True)
-    return copy / "bin"
+    package = binaries.resolve().parents[1]
+    for part in (
+        binaries.resolve().parent,
+        package.with_name(f"{package.name}.libs"),
+    ):  # a wheel's libraries are beside it
+        if part.is_dir():
+            shutil.copytree(part, copy / part.relative_to(package.parent), symlinks=True)
+    return copy / package.name / binaries.parent.name / "bin"
 
 
 def _give(path: Path, account: pwd.struct_passwd | None) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from urllib.parse import urlsplit
 
-from modelpool.conf import ServerSettings
 from modelpool.core.problems import build_problem
 from modelpool.server.gate import HostCheck, request_id_of
 from modelpool.server.health import Readiness, answer_health, answer_readiness
@@ -54,20 +51,6 @@ class Front:
         else:
             body, kind = await asyncio.to_thread(render_metrics, dict(scope["headers"]))
             await send_whole(send, status=200, body=body, content_type=kind)
-
-
-def allowed_hosts(server: ServerSettings) -> Iterable[str]:
-    """Return the names this server answers to: those configured, its public one, and the address it is told to listen at."""
-    public = urlsplit(server.public_url or "").hostname
-    listening = (
-        [] if server.host in ("0.0.0.0", "::", "") else [f"[{server.host}]" if ":" in server.host else server.host]
-    )
-    return [*server.allowed_hosts, *listening, *([public] if public else [])]
-
-
-def public_prefix(server: ServerSettings) -> str:
-    """Return the path below which the server is reached, without a slash at its end; usually empty."""
-    return urlsplit(server.public_url or "").path.rstrip("/")
 
 
 def _strip_prefix(scope: Scope, prefix: str) -> None:

@@ -19,7 +19,8 @@ from modelpool.conf import Settings
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
-from modelpool.server.asgi import Front, allowed_hosts, public_prefix
+from modelpool.server.addresses import allowed_hosts, public_prefix
+from modelpool.server.asgi import Front
 from modelpool.server.bridge import DjangoLane
 from modelpool.server.gate import HostCheck
 from modelpool.server.health import Readiness
