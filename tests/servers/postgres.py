@@ -183,7 +183,7 @@ def _candidates() -> list[Path]:
     given = os.environ.get("MODELPOOL_TEST_POSTGRES_BIN")
     if given:
         return [Path(given).resolve()]
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
     on_path = shutil.which("initdb")
     return [*debian, *([Path(on_path).resolve().parent] if on_path else []), *_bundled()]
 
