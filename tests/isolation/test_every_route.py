@@ -133,7 +133,8 @@ def test_a_sufficient_role_is_let_in(
 ):
     role = next(role for role, granted in GRANTS.items() if needed in granted)
     response = Wire(make_key(role))(method, address(path, world))
-    response.close()
+    if response.streaming:
+        response.close()
     assert response.status_code not in (401, 403)
     assert response.status_code < 500
     if response.status_code == 404:

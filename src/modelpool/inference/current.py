@@ -6,6 +6,7 @@ import atexit
 import threading
 
 from modelpool import conf
+from modelpool.core.runtime.isolation import ModelHost
 from modelpool.inference.data_plane import DataPlane
 
 _lock = threading.Lock()
@@ -27,3 +28,8 @@ def current_data_plane() -> DataPlane:
             _current.start()
             atexit.register(_current.close)
         return _current
+
+
+def current_host() -> ModelHost | None:
+    """Return the maker of child processes that this process has already, if it has one."""
+    return None if _current is None else _current.host

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from uuid import UUID
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.http.response import HttpResponseBase
 from django.urls import path
 from rest_framework.request import Request
@@ -55,22 +55,22 @@ def follow(tenant: Tenant, job_id: UUID, *, after: int, duration_s: float = MAX_
         except JobNotFound:
             break
         lines = job_log(row, after=after, limit=_LINES)
-        close_old_connections()
+        if not connection.in_atomic_block:  # the thread is kept for minutes, the connection need not be
+            close_old_connections()
         for line in present_lines(lines):
             after = line.id
             yield event("log", line, event_id=after)
         document = present_job(row, tenant=tenant.name)
         if document != shown:
-            shown = document
+            shown, quiet_since = document, time.monotonic()
             yield event("job", document)
-        elif not lines and time.monotonic() - quiet_since < _QUIET_S:
-            time.sleep(_POLL_S)
-            continue
-        elif not lines:
-            yield KEEP_ALIVE
-        quiet_since = time.monotonic()
-        if row.is_final and not lines:
+        elif not lines and row.is_final:
             break
+        elif not lines:
+            time.sleep(_POLL_S)
+        if time.monotonic() - quiet_since > _QUIET_S:
+            quiet_since = time.monotonic()
+            yield KEEP_ALIVE
     else:
         return
     yield event("end", {})

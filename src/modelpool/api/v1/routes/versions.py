@@ -24,6 +24,7 @@ from modelpool.http.openapi import BINARY, describe, form
 from modelpool.http.paging import Listing, paginate
 from modelpool.http.uploads import FORM, Upload, read_upload
 from modelpool.http.views import created, no_content
+from modelpool.inference.current import current_host
 from modelpool.registry.models import ModelVersion
 from modelpool.registry.querysets import versions_of
 from modelpool.registry.services import delete_version, get_version, update_version
@@ -108,6 +109,7 @@ class VersionsView(KeepsAnswer, OfModel):
             filename=upload.filename,
             metadata=metadata,
             actor=self.actor,
+            host=current_host(),
             in_transaction=self.keeping(self._created),
         )
         return self._created(version)

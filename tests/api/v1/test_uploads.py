@@ -1,0 +1,121 @@
+"""A model that was made elsewhere: uploaded, shown, activated, asked, downloaded, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from onnx import TensorProto, helper
+
+from modelpool import conf
+from modelpool.inference.current import use_data_plane
+from modelpool.inference.data_plane import DataPlane
+from modelpool.registry.models import ModelVersion
+from modelpool.storage.models import Artifact
+from modelpool.tenants.models import Tenant
+from tests.api.v1.wire import Wire, body_of, problem
+
+pytestmark = pytest.mark.slow
+
+
+def adds(constant: float) -> bytes:
+    """An ONNX file that adds a constant to its only input."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])
+    c = helper.make_tensor("c", TensorProto.FLOAT, [1], [constant])
+    graph = helper.make_graph([helper.make_node("Add", ["x", "c"], ["y"])], "adds", [x], [y], [c])
+    data: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    ).SerializeToString()
+    onnx.checker.check_model(onnx.load_from_string(data))
+    return data
+
+
+@pytest.fixture
+def plane(transactional_db: None) -> Iterator[DataPlane]:
+    """The data plane that Django's views use."""
+    made = DataPlane(conf.ServingSettings(preload=()))
+    made.start()
+    use_data_plane(made)
+    yield made
+    use_data_plane(None)
+    made.close()
+
+
+def upload(wire: Wire, data: bytes, metadata: Any = None, *, name: str = "model.onnx", **options: Any) -> Any:
+    parts: dict[str, Any] = {"file": SimpleUploadedFile(name, data)}
+    if metadata is not None:
+        parts["metadata"] = metadata if isinstance(metadata, str) else json.dumps(metadata)
+    return wire.send_form("/models/m/versions", parts, **options)
+
+
+def test_an_uploaded_models_life(plane: DataPlane, scientist: Wire, tenant: Tenant):
+    assert problem(upload(scientist, adds(1)))["code"] == "model_not_found"
+    scientist.post("/models", {"name": "m", "policy": "pinned"})
+    one, two = adds(1), adds(2)
+    first = upload(scientist, one, {"metrics": {"rmse": 0.5}, "tags": {"from": "elsewhere"}, "activate": "always"})
+    assert first.status_code == 201
+    shown = first.json()
+    assert (shown["number"], shown["active"], shown["format"], shown["trust"]) == (1, True, "onnx", "uploaded-data")
+    assert (shown["metrics"], shown["sha256"]) == ({"rmse": 0.5}, hashlib.sha256(one).hexdigest())
+    raw = scientist.post("/models/m/versions?filename=model.onnx", two, content_type="application/octet-stream")
+    assert (raw.status_code, raw["Location"], raw.json()["active"]) == (
+        201,
+        "/api/v1/tenants/acme/models/m/versions/2",
+        False,
+    )
+
+    def ask(path: str = "/models/m/predict") -> Any:
+        response = scientist.post(path, {"instances": [[1.0], [2.0]]})
+        assert response.status_code == 200, response.content
+        return response.json()
+
+    assert ask() == {"predictions": ask()["predictions"], "model": "m", "version": 1}
+    assert [row if isinstance(row, float) else row[0] for row in ask()["predictions"]] == [2.0, 3.0]
+    assert ask("/models/m/versions/2/predict")["version"] == 2
+    scientist.put("/models/m/aliases/next", {"version": 2})
+    assert ask("/models/m/aliases/next/predict")["version"] == 2
+    assert body_of(scientist.get("/models/m/versions/1/download")) == one
+    wrong = scientist.post("/models/m/predict", {"instances": [["a"]]})
+    assert (wrong.status_code, problem(wrong)["code"]) == (422, "signature_mismatch")
+    assert scientist.post("/models/m/predict", b"{", content_type="application/json").status_code == 400
+    assert scientist.post("/models/m/predict", b"x", content_type="text/html").status_code == 415
+
+
+@pytest.mark.django_db
+def test_what_is_refused_leaves_nothing(scientist: Wire, tenant: Tenant):
+    scientist.post("/models", {"name": "m"})
+    pickle = upload(scientist, b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00.", name="model.onnx")
+    assert (pickle.status_code, problem(pickle)["code"]) == (422, "untrusted_format")
+    broken = upload(scientist, b"\x08\x09" + b"\xff" * 500)
+    assert (broken.status_code, problem(broken)["code"]) == (422, "unloadable_model")
+    assert upload(scientist, b"hello world").status_code == 422
+    assert upload(scientist, adds(1), "{").status_code == 400
+    assert upload(scientist, adds(1), "[]").status_code == 422
+    for metadata, field in (
+        ({"number": 7}, "metadata"),
+        ({"metrics": {"a": "x"}}, "metadata.metrics"),
+        ({"format": "pickle"}, "metadata.format"),
+        ({"activate": "maybe"}, "metadata"),
+    ):
+        response = upload(scientist, adds(1), metadata)
+        assert response.status_code == 422
+        assert problem(response)["errors"][0]["field"].startswith(field)
+    assert not ModelVersion.objects.for_tenant(tenant).exists()
+    assert not Artifact.objects.for_tenant(tenant).exclude(state=Artifact.State.DELETED).exists()
+
+
+@pytest.mark.django_db
+def test_a_repeated_upload_is_one_version(scientist: Wire, tenant: Tenant):
+    scientist.post("/models", {"name": "m"})
+    once = {"Idempotency-Key": "once"}
+    first, second = (upload(scientist, adds(1), {"description": "x"}, headers=once) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.content == second.content
+    assert upload(scientist, adds(2), {"description": "x"}, headers=once).status_code == 422
+    assert ModelVersion.objects.for_tenant(tenant).count() == 1
