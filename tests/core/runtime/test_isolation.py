@@ -310,6 +310,27 @@ def test_child_killed_in_mid_call_is_an_error_and_comes_back(model: IsolatedMode
     assert model.predict(ROWS, ["predict"])["predict"].shape == (2, 2)
 
 
+def test_closing_in_mid_call_ends_the_call(host: ModelHost) -> None:
+    data = hostile.identity()
+    loaded = host.load(data, format="onnx", signature=FORMATS["onnx"].signature_of(data))
+    assert loaded.pid is not None
+    os.kill(loaded.pid, signal.SIGSTOP)
+    failures: list[ModelpoolError] = []
+
+    def ask() -> None:
+        try:
+            loaded.predict(ROWS, ["predict"])
+        except ModelpoolError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    _wait_until(loaded._lock.locked)
+    loaded.close()
+    thread.join(20)
+    assert [type(failure) for failure in failures] == [ModelUnavailable]
+
+
 def test_repeated_failures_pause_longer_and_longer() -> None:
     assert [pause_after(failures) for failures in (0, 1, 2, 3, 4, 40)] == [0, 0, 0.5, 1, 2, 30]
 

@@ -77,6 +77,10 @@ class Child:
             return "was ended with the process that it came from"
         return describe_status(status) or f"failed: {otherwise}"
 
+    def kill(self) -> None:
+        """End the process while another thread may wait for its answer; that one finds the socket closed."""
+        self._zygote.end(self.pid)
+
     def end(self) -> int | None:
         """Kill and reap the process; return its status, ``None`` when it is unknown."""
         if self._is_ended:

@@ -120,8 +120,8 @@ class IsolatedModel(LoadedModel):
         """End the child, also in the middle of a call, which then fails."""
         self._is_closed = True
         child = self._child
-        if child is not None:
-            child.end()
+        if child is not None and self._lock.locked():
+            child.kill()
         with self._lock:
             if self._child is not None:
                 self._child.end()

@@ -29,6 +29,7 @@ class Zygote:
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
         self.parent_pid = os.getppid()
+        self.alive: set[int] = set()
         self.statuses: dict[int, int] = {}
         self.preloaded: set[str] = set()
 
@@ -56,6 +57,7 @@ class Zygote:
                 return
             if pid == 0:
                 return
+            self.alive.discard(pid)
             self.statuses[pid] = status
 
     def _answer(self) -> bool:
@@ -86,6 +88,7 @@ class Zygote:
         if pid == 0:
             _become_model_process(descriptor, request, parent_pid=own_pid)
         os.close(descriptor)
+        self.alive.add(pid)
         return pid
 
     def _preload(self, name: str) -> None:
@@ -106,13 +109,11 @@ class Zygote:
 
     def _end(self, pid: int) -> int:
         """Kill a child that still lives, wait for it and return its status (``os.waitpid``)."""
-        if pid not in self.statuses:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                self.statuses[pid] = os.waitpid(pid, 0)[1]
-            except (ProcessLookupError, ChildProcessError):
-                return 0
-        return self.statuses.pop(pid)
+        if pid in self.alive:  # never a process that is not ours: numbers are used again
+            os.kill(pid, signal.SIGKILL)
+            self.statuses[pid] = os.waitpid(pid, 0)[1]
+            self.alive.discard(pid)
+        return self.statuses.pop(pid, 0)
 
 
 def _become_model_process(descriptor: int, request: dict[str, Any], *, parent_pid: int) -> None:
