@@ -69,10 +69,11 @@ def in_child(
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
+        pipe = os.fdopen(writer, "w")
         try:
-            call(lambda sentence: os.write(writer, f"{sentence}\n".encode()) and None)
+            call(lambda sentence: print(sentence, file=pipe, flush=True))
         except BaseException as error:  # noqa: BLE001 - told to the parent
-            os.write(writer, f"failed {error!r}\n".encode())
+            print(f"failed {error!r}", file=pipe, flush=True)
         os._exit(0)
     os.close(writer)
     if kill_after_s is not None:

@@ -85,7 +85,7 @@ def test_numbers_are_distinct_and_without_gaps(model: RegisteredModel, actor: Ac
                 numbers.append(register_version(model, new=new, actor=actor).number)
         return numbers
 
-    outcomes = at_once(*(lambda thread=thread: register(thread) for thread in range(THREADS)))  # type: ignore[misc]
+    outcomes = at_once(*(lambda thread=thread: register(thread) for thread in range(THREADS)))
     numbers = sorted(number for outcome in outcomes for number in outcome)
     assert numbers == list(range(1, len(numbers) + 1))
     assert THREADS * each // 2 < len(numbers) < THREADS * each
@@ -105,7 +105,7 @@ def test_the_pointer_moves_one_step_at_a_time(model: RegisteredModel, actor: Act
             activate_version(model, number=(thread + step) % THREADS + 1, actor=actor)
         return thread
 
-    assert at_once(*(lambda thread=thread: move(thread) for thread in range(THREADS))) == list(range(THREADS))  # type: ignore[misc]
+    assert at_once(*(lambda thread=thread: move(thread) for thread in range(THREADS))) == list(range(THREADS))
     history = list(Activation.unscoped.order_by("sequence"))
     assert [entry.sequence for entry in history] == list(range(1, len(history) + 1))
     assert [entry.previous for entry in history] == [None, *(entry.number for entry in history[:-1])]
@@ -122,7 +122,7 @@ def test_of_those_that_expect_the_same_one_wins(model: RegisteredModel, actor: A
     activate_version(model, number=1, actor=actor)
     outcomes = at_once(
         *(
-            lambda number=number: activate_version(model, number=number, expected=1, actor=actor).number  # type: ignore[misc]
+            lambda number=number: activate_version(model, number=number, expected=1, actor=actor).number
             for number in range(2, THREADS + 2)
         )
     )
@@ -143,9 +143,9 @@ def test_a_version_is_never_active_and_deleted(model: RegisteredModel, actor: Ac
     for number in range(1, 7):
         version = get_version(model, number)
         outcomes = at_once(
-            lambda number=number: activate_version(model, number=number, actor=actor),  # type: ignore[misc]
-            lambda version=version: delete_version(version, actor=actor),  # type: ignore[misc]
-            lambda number=number: set_alias(model, name=f"a{number}", number=number, actor=actor),  # type: ignore[misc]
+            lambda number=number: activate_version(model, number=number, actor=actor),
+            lambda version=version: delete_version(version, actor=actor),
+            lambda number=number: set_alias(model, name=f"a{number}", number=number, actor=actor),
         )
         model.refresh_from_db()
         row = ModelVersion.unscoped.get(number=number)
@@ -159,7 +159,7 @@ def test_a_version_is_never_active_and_deleted(model: RegisteredModel, actor: Ac
 def test_a_job_registers_once(model: RegisteredModel, actor: Actor, make_new: MakeNew) -> None:
     job = model.pk
     news = [make_new(model, job_id=job) for _ in range(THREADS)]
-    outcomes = at_once(*(lambda new=new: register_version(model, new=new, actor=actor).number for new in news))  # type: ignore[misc]
+    outcomes = at_once(*(lambda new=new: register_version(model, new=new, actor=actor).number for new in news))
     assert outcomes == [1] * THREADS
     assert Artifact.unscoped.count() == 1
 
@@ -172,7 +172,7 @@ def test_a_name_is_created_once(tenant: Tenant, actor: Actor) -> None:
 def test_the_number_of_models_is_kept(tenant: Tenant, actor: Actor) -> None:
     Tenant.objects.filter(pk=tenant.pk).update(max_models=3)
     outcomes = at_once(
-        *(lambda number=number: create_model(tenant, name=f"m{number}", actor=actor) for number in range(THREADS))  # type: ignore[misc]
+        *(lambda number=number: create_model(tenant, name=f"m{number}", actor=actor) for number in range(THREADS))
     )
     assert Counter(type(outcome) for outcome in outcomes) == {RegisteredModel: 3, QuotaExceeded: THREADS - 3}
 
@@ -184,7 +184,7 @@ def test_a_model_deleted_while_others_work_on_it_leaves_nothing(
         register_version(model, new=make_new(model), actor=actor, activate="always")
     news = [make_new(model) for _ in range(4)]
     outcomes = at_once(
-        *(lambda new=new: register_version(model, new=new, actor=actor) for new in news),  # type: ignore[misc]
+        *(lambda new=new: register_version(model, new=new, actor=actor) for new in news),
         lambda: delete_model(model, actor=actor),
         lambda: activate_version(model, number=1, actor=actor),
         lambda: roll_back(model, actor=actor),

@@ -328,3 +328,19 @@ def test_a_spoilt_marker_is_not_a_marker(root: Path) -> None:
 def test_the_digest_is_of_what_was_written(store: FilesystemStore) -> None:
     data = os.urandom(1 << 21)
     assert store.put(make_key(), [data[:5], data[5:]]).sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_of_two_first_uses_at_once_the_second_takes_the_firsts_mark(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listdir, key = os.listdir, make_key()
+
+    def late(folder: int) -> list[str]:
+        monkeypatch.setattr(os, "listdir", listdir)
+        FilesystemStore(root).put(key, [b"first"])
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", late)
+    store = FilesystemStore(root)
+    store.put(make_key(), [b"second"])
+    assert len(list(store.list())) == 2

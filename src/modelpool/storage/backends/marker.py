@@ -13,7 +13,7 @@ from typing import Protocol
 
 from modelpool.core.errors import StoreUnavailable
 from modelpool.storage.backends.os_errors import translated
-from modelpool.storage.backends.private_file import PrivateFile
+from modelpool.storage.backends.private_file import PRIVATE_NAME, PrivateFile
 
 MARKER = ".modelpool-store"
 FOLDER_MODE = 0o750
@@ -99,9 +99,9 @@ class MarkedRoot:
 
     def _start(self, root: int) -> str:
         """Mark an empty root as a store; of several processes at once, the first one's mark holds."""
-        with translated("list its folder"):
-            strangers = {name for name in os.listdir(root) if not name.startswith((MARKER, ".nfs"))}
-        if strangers - _FOUND_IN_EMPTY_VOLUMES or not self._record.may_start_empty():
+        if self._holds_anything(root) or not self._record.may_start_empty():
+            if (mark := self._read(root)) is not None:  # another process was first, and has put something there
+                return mark
             raise self._vanished()
         mark = secrets.token_hex(16)
         with suppress(FileExistsError), PrivateFile(root, MARKER) as file:
@@ -109,6 +109,12 @@ class MarkedRoot:
             file.publish()
             return mark
         return self._read(root) or mark
+
+    def _holds_anything(self, root: int) -> bool:
+        with translated("list its folder"):
+            names = os.listdir(root)
+        strangers = {name for name in names if not PRIVATE_NAME.fullmatch(name) and not name.startswith(".nfs")}
+        return bool(strangers - _FOUND_IN_EMPTY_VOLUMES)
 
     def _vanished(self) -> StoreUnavailable:
         error = StoreUnavailable(
