@@ -20,7 +20,19 @@ from load import LoadResult, Request, apply_load, generator
 from report import print_table, write_results
 
 HERE = Path(__file__).resolve().parent
-_PROGRAM = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error", "--lifespan", "off"]
+_PROGRAM = [
+    "--no-proxy-headers",
+    "--no-server-header",
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--no-access-log",
+    "--log-level",
+    "error",
+    "--lifespan",
+    "off",
+]
 
 
 def main() -> None:

@@ -82,18 +82,10 @@ def register(transactional_db: None, actor: Actor) -> Register:
     return do
 
 
-from modelpool.core.runtime.isolation import ModelHost
-
-
-class QuietHost(ModelHost):
-    def close(self):
-        pass
-
-
 @pytest.fixture
 def plane(transactional_db: None) -> Iterator[DataPlane]:
     """A data plane that follows the feed; nothing is preloaded."""
-    made = DataPlane(conf.ServingSettings(preload=()), host=QuietHost())
+    made = DataPlane(conf.ServingSettings(preload=()))
     made.start()
     yield made
     made.close()

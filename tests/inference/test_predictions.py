@@ -137,8 +137,8 @@ def test_the_hot_path_runs_no_sql(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     register(tenant, "churn", yes_model)
-    assert caller.predict("acme/churn", key=key).status_code == 200
     plane.feed.stop()
+    assert caller.predict("acme/churn", key=key).status_code == 200
     monkeypatch.setattr(plane, "load_key", None)
     monkeypatch.setattr(plane, "load_route", None)
     monkeypatch.setattr(plane, "load_entry", None)

@@ -47,11 +47,11 @@ class DataPlane:
     def __init__(self, settings: ServingSettings, *, host: ModelHost | None = None) -> None:
         self._settings = settings
         self.host = host or ModelHost(
-            settings.model_memory_limit,
-            predict_timeout_s=settings.predict_timeout,
-            load_timeout_s=settings.load_timeout,
+            int(settings.model_memory_limit),
+            predict_timeout_s=float(settings.predict_timeout),
+            load_timeout_s=float(settings.load_timeout),
         )
-        self.pool: ModelPool[ServedModel] = ModelPool(settings.memory_budget)
+        self.pool: ModelPool[ServedModel] = ModelPool(int(settings.memory_budget))
         self.keys = KeyCache()
         self.routes = RouteCache(self._load, self.pool)
         self.feed = ChangeFeed(on_changes=self._apply, on_reset=self._forget, on_idle=self._record_use)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from collections.abc import Iterable
 from time import monotonic
+
+import msgspec
 
 from modelpool.conf import ServingSettings
 from modelpool.core.errors import ModelpoolError, Overloaded, PermissionDenied, TenantNotFound
-from modelpool.core.problems import MEDIA_TYPE, Problem, build_problem, problem_of
+from modelpool.core.problems import MEDIA_TYPE, build_problem, problem_of
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.lookup import RouteKey
 from modelpool.inference.metrics import PredictionMeter
@@ -51,7 +52,8 @@ _COMMON = [
     (b"x-content-type-options", b"nosniff"),
 ]
 _PROBLEM = [(b"content-type", MEDIA_TYPE.encode()), *_COMMON[1:]]
-_ALLOW = "POST, OPTIONS"
+_ALLOW = (b"allow", b"POST, OPTIONS")
+_CLOSING = frozenset({408, 411, 413})
 _CLIENT_GONE = 499  # only counted: nobody is left to read it
 
 
@@ -100,34 +102,38 @@ class FastLane:
         if request_id is None or not is_request_id(request_id):
             request_id = b"%b%x" % (self._id_prefix, next(self._ids))
         self.under_way += 1
+        status = 200
         try:
-            if scope["method"] == "POST":
-                body = await self._predict(key, scope, headers, receive=receive)
-                status = 200
+            body = await self._predict(key, scope, headers, receive=receive)
+        except ClientGone:
+            status = _CLIENT_GONE
+        except Exception as error:  # noqa: BLE001 - every error has an answer
+            refusal = _refusal_of(error, request_id=request_id, is_head=scope["method"] == "HEAD")
+            status = refusal.status
+        finally:
+            self.under_way -= 1
+        try:
+            if status == 200:
                 sent = [*_COMMON, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id)]
                 await send({"type": "http.response.start", "status": 200, "headers": sent})
                 await send({"type": "http.response.body", "body": body})
-            else:
-                status = await self._answer_other_method(key, scope, headers, request_id=request_id, send=send)
-        except ClientGone:
+            elif status != _CLIENT_GONE:
+                await _send_refusal(send, refusal, receive=receive)
+        except (RuntimeError, OSError):  # the connection was closed under the answer
+            logger.debug("an answer could not be sent", exc_info=True)
             status = _CLIENT_GONE
-        except ModelpoolError as error:
-            status = await _refuse(error, request_id=request_id, receive=receive, send=send)
-        except Exception:
-            logger.exception("a prediction failed", extra={"request_id": request_id.decode()})
-            status = await _send_problem(send, problem_of(RuntimeError(), request_id=request_id.decode()))
-        finally:
-            self.under_way -= 1
         self._count(status, monotonic() - began)
 
     async def _predict(self, key: RouteKey, scope: Scope, headers: Headers, *, receive: Receive) -> bytes:
-        """Return the answer's body; where all is at hand nothing is awaited."""
+        """Return the answer's body; where all is at hand nothing is awaited. What is no prediction is raised."""
         if len(scope["headers"]) != len(headers):
             check_once(scope, headers)
         if self.under_way > self._max_under_way:
             raise Overloaded("The server has more predictions under way than it takes; try again.")
         secret = headers[b"authorization"][_BEARER_CHARS:]
         self._check_key(self._find_key(secret) or await self._plane.load_key(secret), key)
+        if scope["method"] != "POST":
+            raise MethodRefused(scope["method"])
         declared_length(headers, limit=self._max_body)
         query = scope["query_string"]
         method = method_of_query(query) if query else None
@@ -156,52 +162,53 @@ class FastLane:
             role = known.principal.role
             raise PermissionDenied(f"A key of the role {role!r} may not predict; use one of a predictor.")
 
-    async def _answer_other_method(
-        self, key: RouteKey, scope: Scope, headers: Headers, *, request_id: bytes, send: Send
-    ) -> int:
-        check_once(scope, headers)
-        secret = headers[b"authorization"][_BEARER_CHARS:]
-        self._check_key(self._find_key(secret) or await self._plane.load_key(secret), key)
-        allow = [(b"allow", _ALLOW.encode())]
-        if scope["method"] == "OPTIONS":
-            await send(
-                {"type": "http.response.start", "status": 204, "headers": [*allow, (b"x-request-id", request_id)]}
-            )
-            await send({"type": "http.response.body", "body": b""})
-            return 204
-        detail = f"{scope['method'][:20]} is not known here; predict with POST."
-        problem = build_problem(405, code="method_not_allowed", detail=detail, request_id=request_id.decode())
-        return await _send_problem(send, problem, headers=allow, is_head=scope["method"] == "HEAD")
+
+class MethodRefused(ModelpoolError):
+    """The route knows POST alone, and tells so."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"{method[:20]} is not known here; predict with POST.")
+        self.method = method
 
 
-async def _refuse(error: ModelpoolError, *, request_id: bytes, receive: Receive, send: Send) -> int:
-    """Answer an error; where the client may still be sending, read on for a moment and close the connection."""
-    if isinstance(error, SlowBody):
-        detail = error.detail
-        problem = build_problem(408, code=error.code, detail=detail, request_id=request_id.decode())
-        return await _send_problem(send, problem, headers=[(b"connection", b"close")])
-    problem = problem_of(error, request_id=request_id.decode())
-    if problem.status not in (411, 413):
-        return await _send_problem(send, problem)
-    return await _send_problem(send, problem, headers=[(b"connection", b"close")], unread=receive)
+class Refusal(msgspec.Struct, frozen=True):
+    """An answer other than a prediction; ``is_body_unread`` where the client may still be sending."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    is_body_unread: bool = False
 
 
-async def _send_problem(
-    send: Send,
-    problem: Problem,
-    *,
-    headers: Iterable[tuple[bytes, bytes]] = (),
-    is_head: bool = False,
-    unread: Receive | None = None,
-) -> int:
+def _refusal_of(error: Exception, *, request_id: bytes, is_head: bool) -> Refusal:
+    """Return what to answer to an error; one that is not of our tree is logged here."""
+    name = request_id.decode()
+    if isinstance(error, MethodRefused):
+        if error.method == "OPTIONS":
+            return Refusal(204, [_ALLOW, (b"x-request-id", request_id)], b"")
+        problem = build_problem(405, code=error.code, detail=error.detail, request_id=name)
+    elif isinstance(error, SlowBody):
+        problem = build_problem(408, code=error.code, detail=error.detail, request_id=name)
+    else:
+        problem = problem_of(error, request_id=name)
+    if problem.status == 500:
+        logger.error("a prediction failed", exc_info=error, extra={"request_id": name})
     body = problem.to_json()
-    own = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    length = (b"content-length", b"%d" % len(body))
-    named = [*_PROBLEM, *own, *headers, length, (b"x-request-id", (problem.request_id or "").encode())]
-    await send({"type": "http.response.start", "status": problem.status, "headers": named})
-    if unread is not None:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        await throw_away(unread)
-        body = b""
-    await send({"type": "http.response.body", "body": b"" if is_head else body})
-    return problem.status
+    headers = [*_PROBLEM, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id)]
+    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    headers += [_ALLOW] if problem.status == 405 else []
+    headers += [(b"connection", b"close")] if problem.status in _CLOSING else []
+    return Refusal(problem.status, headers, b"" if is_head else body, problem.status in (411, 413))
+
+
+async def _send_refusal(send: Send, refusal: Refusal, *, receive: Receive) -> None:
+    """Answer; where the client may still be sending its body, read on for a moment, so that it sees the answer."""
+    await send({"type": "http.response.start", "status": refusal.status, "headers": refusal.headers})
+    if refusal.is_body_unread:
+        await send({"type": "http.response.body", "body": refusal.body, "more_body": True})
+        await throw_away(receive)
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        await send({"type": "http.response.body", "body": refusal.body})

@@ -1,0 +1,296 @@
+"""What the fast lane refuses, over a real server: headers, bodies and connections as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from modelpool import conf
+from modelpool.core.codecs import json as json_codec
+from modelpool.inference.data_plane import DataPlane
+from modelpool.inference.fast_lane import FastLane
+from modelpool.inference.metrics import SECONDS
+from modelpool.tenants.models import Tenant
+
+PATH = "/api/v1/tenants/acme/models/churn/predict"
+BODY = b'{"instances": [[1, 1, 1]]}'
+
+
+async def handed_on(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 299, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class Server:
+    """uvicorn in a thread, and the raw bytes of its answers."""
+
+    def __init__(self, lane: FastLane) -> None:
+        config = uvicorn.Config(lane, port=0, log_level="error", lifespan="off", http="httptools", ws="none")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive()
+            time.sleep(0.01)
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def ask(self, raw: bytes) -> tuple[int, bytes]:
+        """Send bytes, and return the status and everything of the first answer."""
+        with closing(self.connect()) as connection:
+            connection.sendall(raw)
+            return read_answer(connection)
+
+
+def read_answer(connection: socket.socket) -> tuple[int, bytes]:
+    data = b""
+    while b"\r\n\r\n" not in data or len(data.partition(b"\r\n\r\n")[2]) < _length(data):
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        data += piece
+    return (int(data.split()[1]) if data else 0), data
+
+
+def _length(data: bytes) -> int:
+    found = re.search(rb"content-length: (\d+)", data)
+    return int(found[1]) if found else 0
+
+
+@pytest.fixture
+def server(plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant) -> Iterator[Server]:
+    register(tenant, "churn", yes_model)
+    settings = conf.ServingSettings(max_body=conf.Size(2000))
+    made = Server(FastLane(handed_on, plane, settings=settings, body_timeout_s=0.3))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def key(transactional_db: None, make_key: Callable[..., str]) -> str:
+    return make_key("predictor")
+
+
+def request(
+    key: str | None, *headers: str, body: bytes = BODY, method: str = "POST", path: str = PATH, length: bool = True
+) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers]
+    lines += [f"Authorization: Bearer {key}"] if key else []
+    lines += [f"Content-Length: {len(body)}"] if length else []
+    lines += (
+        [] if any(line.lower().startswith("content-type") for line in headers) else ["Content-Type: application/json"]
+    )
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def test_answers_over_a_real_connection(server: Server, key: str) -> None:
+    status, answer = server.ask(request(key))
+    assert status == 200
+    assert answer.endswith(b'{"predictions":["yes"],"model":"churn","version":1}')
+    for header in (b"content-type: application/json", b"cache-control: no-store", b"x-content-type-options: nosniff"):
+        assert header in answer
+
+
+def test_pipelined_requests_are_answered_in_order(server: Server, key: str) -> None:
+    with closing(server.connect()) as connection:
+        connection.sendall(request(key) + request(key, body=b"nonsense") + request(key))
+        answers = b""
+        while answers.count(b"HTTP/1.1 ") < 3 or not answers.endswith(b"}"):
+            answers += connection.recv(65536)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"400", b"200"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        (["Content-Type: text/plain"], 415, "unsupported_media_type"),
+        (["Content-Type: application/json; charset=latin-1"], 415, "unsupported_media_type"),
+        (["Content-Type: application/vnd.apache.parquet"], 415, "unsupported_media_type"),
+        (["Content-Type: application/vnd.apache.arrow.stream"], 415, "unsupported_media_type"),
+        (["Content-Encoding: gzip"], 415, "unsupported_media_type"),
+        (["Authorization: Bearer mp_other"], 400, "malformed"),
+        (["Content-Type: application/json", "Content-Type: text/csv"], 400, "malformed"),
+    ],
+)
+def test_headers_that_are_refused(server: Server, key: str, headers: list[str], status: int, code: str) -> None:
+    found, answer = server.ask(request(key, *headers))
+    document = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (found, document["code"], document["status"]) == (status, code, status)
+    assert b"content-type: application/problem+json" in answer
+
+
+@pytest.mark.parametrize("query", ["?method=predict&method=predict", "?other=1", "?method=nothing", "?%ff", "?method"])
+def test_queries_that_are_refused(server: Server, key: str, query: str) -> None:
+    assert server.ask(request(key, path=PATH + query))[0] in (400, 422)
+
+
+def test_bodies_are_bounded_while_they_are_read(server: Server, key: str) -> None:
+    large = b'{"instances": [' + b"[1, 1, 1]," * 500 + b"[1, 1, 1]]}"
+    status, answer = server.ask(request(key, body=large))
+    assert status == 413
+    assert b"connection: close" in answer
+    chunks = b"".join(
+        b"%x\r\n%b\r\n" % (len(large[at : at + 500]), large[at : at + 500]) for at in range(0, len(large), 500)
+    )
+    status, _ = server.ask(request(key, "Transfer-Encoding: chunked", body=chunks, length=False))
+    assert status == 413
+
+
+def test_chunked_bodies_are_read(server: Server, key: str) -> None:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(BODY[at : at + 7]), BODY[at : at + 7]) for at in range(0, len(BODY), 7))
+    whole = request(key, "Transfer-Encoding: chunked", body=chunks + b"0\r\n\r\n", length=False)
+    assert server.ask(whole)[0] == 200
+    with closing(server.connect()) as connection:
+        for at in range(0, len(whole), 40):
+            connection.sendall(whole[at : at + 40])
+            time.sleep(0.002)
+        assert read_answer(connection)[0] == 200
+
+
+def test_a_length_is_required(server: Server, key: str) -> None:
+    status, answer = server.ask(request(key, body=b"", length=False))
+    assert (status, b"length_required" in answer) == (411, True)
+
+
+def test_a_slow_body_is_given_up(server: Server, key: str) -> None:
+    status, answer = server.ask(
+        request(key, body=b"")[:-4].replace(b"Content-Length: 0", b"Content-Length: 50") + b"\r\n\r\n{"
+    )
+    assert (status, b"slow_body" in answer) == (408, True)
+
+
+def test_a_client_that_leaves_early_harms_nobody(server: Server, key: str, caplog: pytest.LogCaptureFixture) -> None:
+    for cut in (-5, None):
+        for _ in range(5):
+            connection = server.connect()
+            connection.sendall(request(key)[:cut])
+            connection.close()
+    assert server.ask(request(key))[0] == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("GET", 405), ("PUT", 405), ("DELETE", 405), ("HEAD", 405), ("OPTIONS", 204)]
+)
+def test_other_methods(server: Server, key: str, method: str, status: int) -> None:
+    found, answer = server.ask(request(key, "Connection: close", method=method, body=b""))
+    assert found == status
+    assert b"allow: POST, OPTIONS" in answer
+    if method == "HEAD":
+        assert answer.endswith(b"\r\n\r\n")
+    refused, _ = server.ask(request("mp_" + "a" * 49, "Connection: close", method=method, body=b""))
+    assert refused == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/tenants/acme/models/churn/versions/x/predict",
+        "/api/v1/tenants/acme/models/churn/versions/01/predict",
+        "/api/v1/tenants/acme/models/churn",
+        "/api/v1/tenants/acme/predict",
+        "/predict",
+    ],
+)
+def test_other_paths_are_handed_on(server: Server, key: str, path: str) -> None:
+    assert server.ask(request(key, path=path))[0] == 299
+
+
+@pytest.mark.parametrize("authorization", [None, "Basic YTpi", "Bearer eyJhbGciOi"])
+def test_other_credentials_are_handed_on(server: Server, authorization: str | None) -> None:
+    headers = [f"Authorization: {authorization}"] if authorization else []
+    assert server.ask(request(None, *headers))[0] == 299
+
+
+def test_request_ids_come_back_where_they_are_harmless(server: Server, key: str) -> None:
+    assert b"x-request-id: my-id.1\r\n" in server.ask(request(key, "X-Request-Id: my-id.1"))[1]
+    _, answer = server.ask(request(key, "X-Request-Id: a b<script>"))
+    made = re.search(rb"x-request-id: ([0-9a-f-]+)\r\n", answer)
+    assert made is not None
+    _, refused = server.ask(request(key, "X-Request-Id: my-id.2", body=b"{"))
+    assert json.loads(refused.partition(b"\r\n\r\n")[2])["request_id"] == "my-id.2"
+
+
+def test_errors_name_the_field(server: Server, key: str) -> None:
+    _, answer = server.ask(request(key, body=b'{"instances": [[1, 1, 1], [1, "x", 1]]}'))
+    document = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert document["status"] == 422
+    assert document["errors"][0]["field"] == "instances[1][1]"
+
+
+def test_a_fault_of_ours_is_500_without_details(server: Server, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret")
+
+    assert server.ask(request(key))[0] == 200
+    monkeypatch.setattr(server._server.config.app, "_find_route", fail)
+    status, answer = server.ask(request(key))
+    assert status == 500
+    assert b"secret" not in answer
+
+
+def test_too_many_at_once_get_503(plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant, key: str) -> None:
+    register(tenant, "churn", yes_model)
+    lane = FastLane(handed_on, plane, settings=conf.ServingSettings(max_queue=5))
+
+    async def main() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(lane), base_url="http://x") as client:
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            return await asyncio.gather(*(client.post(PATH, content=BODY, headers=headers) for _ in range(12)))
+
+    responses = asyncio.run(main())
+    statuses = [response.status_code for response in responses]
+    assert statuses.count(200) == 5
+    assert statuses.count(503) == 7
+    refused = next(response for response in responses if response.status_code == 503)
+    assert refused.json()["code"] == "overloaded"
+    assert int(refused.headers["retry-after"]) >= 1
+    assert lane.under_way == 0
+
+
+def test_large_tables_are_answered_from_a_thread(
+    plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant, key: str
+) -> None:
+    register(tenant, "churn", yes_model)
+    lane = FastLane(handed_on, plane, settings=conf.ServingSettings())
+    rows = [[1, 1, 1], [-1, -1, -1]] * 10_000
+
+    async def main() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(lane), base_url="http://x") as client:
+            return await client.post(PATH, json={"instances": rows}, headers={"Authorization": f"Bearer {key}"})
+
+    answer = asyncio.run(main())
+    assert answer.json()["predictions"] == ["yes", "no"] * 10_000
+    assert len(json.dumps(rows)) > json_codec.MAX_VALUES / 100
+
+
+def test_answers_are_counted(server: Server, key: str) -> None:
+    def counted(status: str) -> float:
+        samples = [sample for metric in SECONDS.collect() for sample in metric.samples]
+        return sum(s.value for s in samples if s.name.endswith("_count") and s.labels["status"] == status)
+
+    before = {status: counted(status) for status in ("200", "400")}
+    for body in (BODY, BODY, b"{"):
+        server.ask(request(key, body=body))
+    deadline = time.monotonic() + 5
+    while counted("400") < before["400"] + 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert counted("200") == before["200"] + 2
