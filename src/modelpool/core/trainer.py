@@ -27,7 +27,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, get_type_hints
 
 import msgspec
 
@@ -172,7 +172,7 @@ def _params_of(name: str, function: Callable[..., Any]) -> type[TrainerParams]:
         kind = hints.get(parameter.name, Any)
         has_default = parameter.default is not parameter.empty
         fields.append((parameter.name, kind, parameter.default) if has_default else (parameter.name, kind))
-    return msgspec.defstruct(
+    made = msgspec.defstruct(
         f"{name.title().replace('_', '')}Params",
         fields,
         bases=(TrainerParams,),
@@ -180,3 +180,4 @@ def _params_of(name: str, function: Callable[..., Any]) -> type[TrainerParams]:
         forbid_unknown_fields=True,
         kw_only=True,
     )
+    return cast("type[TrainerParams]", made)
