@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import ManyToOneRel
 
 from modelpool import conf
 from modelpool.core.errors import InvalidField, ModelNotFound, NameTaken, QuotaExceeded, TenantNotFound
@@ -121,9 +122,28 @@ def delete_model(model: RegisteredModel, *, actor: Actor) -> None:
         announce(locked)
 
 
+def delete_model_if_unused(model: RegisteredModel, *, actor: Actor) -> bool:
+    """Delete a model that never had a version and that no job is to fill; say whether it was one."""
+    with transaction.atomic():
+        locked = lock_model(model)
+        is_unused = locked.last_number == 0 and not _is_referred_to(locked)
+        if is_unused:
+            delete_model(locked, actor=actor)
+    return is_unused
+
+
 def store_of(model: RegisteredModel) -> str:
     """Return the alias of the store for the model's next artifacts: its own, else its tenant's."""
     return model.store or model.tenant.store
+
+
+def _is_referred_to(model: RegisteredModel) -> bool:
+    """Say whether a row of any table names the model; the tables of the layers above are known to Django only."""
+    references = [one for one in RegisteredModel._meta.get_fields(include_hidden=True) if isinstance(one, ManyToOneRel)]
+    return any(
+        one.related_model.objects.for_tenant(model.tenant_id).filter(**{one.field.name: model}).exists()  # type: ignore[attr-defined]
+        for one in references
+    )
 
 
 def _check_quota(tenant: Tenant) -> None:

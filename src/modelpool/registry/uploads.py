@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Required, TypedDict, Unpack
 
 import msgspec
 
@@ -23,11 +23,12 @@ from modelpool.core.runtime.isolation import Inspection, ModelHost
 from modelpool.core.signature import ModelSignature
 from modelpool.registry.limits import check_description, check_metrics, check_params, check_tags
 from modelpool.registry.models import ModelVersion, RegisteredModel
-from modelpool.registry.pools import store_of
+from modelpool.registry.pools import delete_model_if_unused, find_model, get_or_create_model, store_of
 from modelpool.registry.versions import NewVersion, register_version
 from modelpool.storage.models import Artifact
 from modelpool.storage.services import copy_to_file, discard_artifact, get_store, store_artifact
 from modelpool.tenants.actors import Actor
+from modelpool.tenants.models import Tenant
 
 
 class UploadMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -43,6 +44,17 @@ class UploadMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     tags: dict[str, Any] = {}
     description: str = ""
     activate: Literal["always", "never", "if_better"] | None = None
+
+
+class Upload(TypedDict, total=False):
+    """What :func:`upload_version` takes besides the model and the actor."""
+
+    chunks: Required[Iterable[bytes]]
+    filename: str
+    metadata: Mapping[str, Any] | UploadMetadata | None
+    expected_sha256: str | None
+    host: ModelHost | None
+    in_transaction: Callable[[ModelVersion], None] | None
 
 
 def read_metadata(metadata: object) -> UploadMetadata:
@@ -97,6 +109,19 @@ def upload_version(
         return register_version(model, new=new, actor=actor, activate=checked.activate, in_transaction=in_transaction)
     except BaseException:
         discard_artifact(artifact)
+        raise
+
+
+def upload_into_pool(tenant: Tenant, *, name: str, actor: Actor, **upload: Unpack[Upload]) -> ModelVersion:
+    """As :func:`upload_version`, by name: a new model is created, and taken back when the upload is refused."""
+    model = find_model(tenant, name)
+    is_new = model is None
+    model = model or get_or_create_model(tenant, name=name, actor=actor)
+    try:
+        return upload_version(model, actor=actor, **upload)
+    except BaseException:
+        if is_new:
+            delete_model_if_unused(model, actor=actor)
         raise
 
 

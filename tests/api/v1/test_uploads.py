@@ -15,10 +15,14 @@ from onnx import TensorProto, helper
 from modelpool import conf
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
-from modelpool.registry.models import ModelVersion
+from modelpool.registry.models import ModelVersion, RegisteredModel
+from modelpool.registry.pools import delete_model_if_unused
 from modelpool.storage.models import Artifact
+from modelpool.tenants.actors import SYSTEM
 from modelpool.tenants.models import Tenant
+from modelpool.training.models import TrainingJob
 from tests.api.v1.wire import Wire, body_of, problem
+from tests.api.v1.world import World
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +59,6 @@ def upload(wire: Wire, data: bytes, metadata: Any = None, *, name: str = "model.
 
 
 def test_an_uploaded_models_life(plane: DataPlane, scientist: Wire, tenant: Tenant):
-    assert problem(upload(scientist, adds(1)))["code"] == "model_not_found"
-    scientist.post("/models", {"name": "m", "policy": "pinned"})
     one, two = adds(1), adds(2)
     first = upload(scientist, one, {"metrics": {"rmse": 0.5}, "tags": {"from": "elsewhere"}, "activate": "always"})
     assert first.status_code == 201
@@ -89,7 +91,6 @@ def test_an_uploaded_models_life(plane: DataPlane, scientist: Wire, tenant: Tena
 
 @pytest.mark.django_db
 def test_what_is_refused_leaves_nothing(scientist: Wire, tenant: Tenant):
-    scientist.post("/models", {"name": "m"})
     pickle = upload(scientist, b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00.", name="model.onnx")
     assert (pickle.status_code, problem(pickle)["code"]) == (422, "untrusted_format")
     broken = upload(scientist, b"\x08\x09" + b"\xff" * 500)
@@ -107,12 +108,31 @@ def test_what_is_refused_leaves_nothing(scientist: Wire, tenant: Tenant):
         assert response.status_code == 422
         assert problem(response)["errors"][0]["field"].startswith(field)
     assert not ModelVersion.objects.for_tenant(tenant).exists()
+    assert not RegisteredModel.objects.for_tenant(tenant).exists()
     assert not Artifact.objects.for_tenant(tenant).exclude(state=Artifact.State.DELETED).exists()
 
 
 @pytest.mark.django_db
-def test_a_repeated_upload_is_one_version(scientist: Wire, tenant: Tenant):
+def test_a_refused_upload_leaves_a_model_that_is_needed(scientist: Wire, world: World, tenant: Tenant):
+    model = RegisteredModel.objects.for_tenant(tenant).get()
     scientist.post("/models", {"name": "m"})
+    assert upload(scientist, b"hello world").status_code == 422
+    assert scientist.get("/models/m").status_code == 200
+    assert delete_model_if_unused(model, actor=SYSTEM) is False
+
+
+@pytest.mark.django_db
+def test_a_model_that_a_job_is_to_fill_stays(scientist: Wire, world: World, tenant: Tenant):
+    rows = {"columns": ["x", "y"], "rows": [[1, 2]]}
+    scientist.post("/models/m/train", {"trainer": "line", "data": rows, "target": "y"})
+    model = RegisteredModel.objects.for_tenant(tenant).get(name="m")
+    assert delete_model_if_unused(model, actor=SYSTEM) is False
+    TrainingJob.objects.for_tenant(tenant).filter(model=model).delete()
+    assert delete_model_if_unused(model, actor=SYSTEM) is True
+
+
+@pytest.mark.django_db
+def test_a_repeated_upload_is_one_version(scientist: Wire, tenant: Tenant):
     once = {"Idempotency-Key": "once"}
     first, second = (upload(scientist, adds(1), {"description": "x"}, headers=once) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 201)

@@ -17,6 +17,7 @@ from modelpool.api.v1.documents.tenants import changes_of
 from modelpool.api.v1.documents.versions import VersionChanges, VersionDocument, present_version, present_versions
 from modelpool.api.v1.routes.models import OfModel
 from modelpool.core.errors import InvalidField
+from modelpool.core.names import check_name
 from modelpool.http.bodies import parse_strictly
 from modelpool.http.filters import by_tag, identifier, moment, one_of, text
 from modelpool.http.idempotent_views import KeepsAnswer
@@ -28,7 +29,7 @@ from modelpool.inference.current import current_host
 from modelpool.registry.models import ModelVersion
 from modelpool.registry.querysets import versions_of
 from modelpool.registry.services import delete_version, get_version, update_version
-from modelpool.registry.uploads import upload_version
+from modelpool.registry.uploads import upload_into_pool
 from modelpool.tenants.roles import Permission
 
 _METRIC = "metrics."
@@ -95,16 +96,17 @@ class VersionsView(KeepsAnswer, OfModel):
         parameters=[_FILENAME],
     )
     def post(self, request: Request, tenant: str, model: str) -> Any:
-        """Store the file, have a child process look at it, and register it; the model must be there."""
-        self.model  # noqa: B018 - 404 before anything is read
+        """Store the file, have a child process look at it, register it; the model is created when it is new."""
+        check_name(model, field="model")
         limit_bytes = int(conf.settings().limits.max_upload)
         upload = read_upload(self.raw_request, part="file", limit_bytes=limit_bytes, fields=("metadata",))
         metadata = _metadata_of(upload)
         return self.run_once(upload, lambda: self._upload(upload, metadata))
 
     def _upload(self, upload: Upload, metadata: dict[str, Any]) -> Response:
-        version = upload_version(
-            self.model,
+        version = upload_into_pool(
+            self.tenant,
+            name=self.kwargs["model"],
             chunks=upload.file.chunks(),
             filename=upload.filename,
             metadata=metadata,
