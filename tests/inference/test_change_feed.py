@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from django.db import OperationalError, transaction
+
+from modelpool import conf
+from modelpool.core.errors import DatabaseUnavailable
+from modelpool.inference import feed as feed_module
+from modelpool.inference.data_plane import DataPlane
+from modelpool.inference.feed import ChangeFeed
+from modelpool.tenants.changes import publish_change
+from modelpool.tenants.models import Change, Tenant
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def wait_until(is_so: Callable[[], bool], *, deadline_s: float = 5.0) -> None:
+    end = time.monotonic() + deadline_s
+    while not is_so():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def publish(ref: str) -> None:
+    with transaction.atomic():
+        publish_change(Change.Kind.KEY, ref=ref, tenant_id=None)
+
+
+class Reader:
+    """A feed, and what it told."""
+
+    def __init__(self, **how: Any) -> None:
+        self.refs: list[str] = []
+        self.resets = 0
+        self.failures_left = 0
+        self.feed = ChangeFeed(on_changes=self._on_changes, on_reset=self._on_reset, **how)
+
+    def _on_changes(self, changes: Sequence[Change]) -> None:
+        if self.failures_left:
+            self.failures_left -= 1
+            raise OperationalError("down for a moment")
+        self.refs += [change.ref for change in changes]
+
+    def _on_reset(self) -> None:
+        self.resets += 1
+
+
+@pytest.fixture
+def reader() -> Any:
+    made = Reader()
+    yield made
+    made.feed.stop()
+
+
+def test_changes_arrive_in_order_and_once(reader: Reader) -> None:
+    publish("before")
+    reader.feed.start()
+    assert reader.feed.is_fresh
+    for number in range(5):
+        publish(str(number))
+    wait_until(lambda: len(reader.refs) >= 5)
+    publish("last")
+    wait_until(lambda: reader.refs[-1:] == ["last"])
+    assert reader.refs == ["0", "1", "2", "3", "4", "last"]
+    assert reader.resets == 1
+
+
+def test_a_handler_that_fails_is_called_again(reader: Reader) -> None:
+    reader.feed.start()
+    reader.failures_left = 1
+    publish("important")
+    wait_until(lambda: reader.refs == ["important"])
+    assert reader.resets == 1
+
+
+def test_a_feed_that_was_restored_to_an_older_state_is_noticed(reader: Reader) -> None:
+    publish("a")
+    publish("b")
+    reader.feed.start()
+    Change.objects.all().delete()
+    wait_until(lambda: reader.resets == 2)
+
+
+def test_after_an_outage_that_was_too_long_everything_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(max_staleness_s=0.6)
+    publish("a")
+    reader.feed.start()
+
+    def down(*_: Any, **__: Any) -> None:
+        raise OperationalError("no database")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(feed_module, "changes_after", down)
+        outage.setattr(feed_module, "last_change_id", down)
+        wait_until(lambda: not reader.feed.is_fresh)
+        assert reader.resets == 1
+    wait_until(lambda: reader.feed.is_fresh)
+    assert reader.resets == 2
+    reader.feed.stop()
+
+
+def test_predictions_go_on_without_a_database_for_a_while_and_then_stop(
+    caller: Any, register: Any, yes_model: bytes, tenant: Tenant, make_key: Callable[..., str], plane: DataPlane
+) -> None:
+    register(tenant, "churn", yes_model)
+    key = make_key("predictor")
+    plane.feed.stop()
+    assert caller.predict("acme/churn", key=key).status_code == 200
+    plane.feed.valid_until = time.monotonic() - 1
+    response = caller.predict("acme/churn", key=key)
+    assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
+    assert int(response.headers["retry-after"]) >= 1
+    with pytest.raises(DatabaseUnavailable):
+        plane.predict_blocking(("acme", "churn", None), b"{}", content_type="application/json")
+
+
+@pytest.mark.parametrize(
+    ("preload", "expected"), [("active", {"a", "b"}), (("acme/b", "acme/gone"), {"b"}), ((), set())]
+)
+def test_models_are_preloaded(
+    register: Any, yes_model: bytes, tenant: Tenant, preload: Any, expected: set[str]
+) -> None:
+    for name in ("a", "b"):
+        register(tenant, name, yes_model)
+    register(tenant, "idle", yes_model, activate="never")
+    plane = DataPlane(conf.ServingSettings(preload=preload))
+    assert not plane.is_preloaded
+    plane.start()
+    wait_until(lambda: plane.is_preloaded)
+    loaded = {name for name in ("a", "b") if plane.routes.load(("acme", name, None)).key in plane.pool}
+    assert loaded == expected
+    assert len(plane.pool.sizes()) == len(expected)
+    plane.close()
+
+
+def test_activations_under_load_fail_no_request(
+    caller: Any, register: Any, yes_model: bytes, no_model: bytes, tenant: Tenant, make_key: Callable[..., str]
+) -> None:
+    """Six activations while requests never pause: each answer is right for the version that it names."""
+    register(tenant, "churn", yes_model)
+    key = make_key("predictor")
+    call = {"json": {"instances": [[1, 1, 1]]}, "headers": {"Authorization": f"Bearer {key}"}}
+    done = threading.Event()
+
+    def activate() -> None:
+        for number in range(2, 8):
+            register(tenant, "churn", no_model if number % 2 == 0 else yes_model)
+            time.sleep(0.35)
+        done.set()
+
+    async def keep_asking(client: Any) -> list[Any]:
+        answers = []
+        while not done.is_set():
+            answers.append(await client.post("/api/v1/tenants/acme/models/churn/predict", **call))
+        return answers
+
+    thread = threading.Thread(target=activate)
+    thread.start()
+    responses = caller.run(keep_asking)
+    thread.join()
+    assert {response.status_code for response in responses} == {200}
+    answers = [response.json() for response in responses]
+    assert all(answer["predictions"] == (["no"] if answer["version"] % 2 == 0 else ["yes"]) for answer in answers)
+    versions = [answer["version"] for answer in answers]
+    assert versions == sorted(versions)
+    assert len(set(versions)) >= 4
