@@ -100,6 +100,26 @@ def test_the_zygote_ends_with_its_children_when_the_worker_lets_go(folder: Path)
         forks.run(Task(entry="trainers", folder=str(folder), memory_limit_bytes=1 << 30))
 
 
+def test_a_child_that_was_given_up_before_it_began_is_ended(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    forks = ForkServer()
+    other = tmp_path_factory.mktemp("other")
+    (other / "trainers").mkdir()
+    try:
+        code = f"import time\ntime.sleep(0.5)\nopen({str(folder / 'alive')!r}, 'w').close()\n"
+        (folder / "trainers" / "given.py").write_text(code)
+        request = b'{"source": "trainers/given.py", "trainers_dir": "%s"}' % str(folder / "trainers").encode()
+        (folder / "request.json").write_bytes(request)
+        forks.run(
+            Task(entry="trainers", folder=str(folder), memory_limit_bytes=1 << 30)
+        ).close()  # it is still importing
+        assert ask(forks, other, "import time\ntime.sleep(1.5)\n").problem == ""
+        assert not (folder / "alive").exists()
+    finally:
+        forks.close()
+
+
 def test_the_environment_of_children_is_an_allow_list() -> None:
     given = {
         "PATH": "/bin",

@@ -121,6 +121,14 @@ def test_a_renewed_lease_is_not_reaped(tenant: Tenant, make_job: MakeJob) -> Non
     assert queue.reap_expired() == 0
 
 
+def test_a_worker_does_not_take_its_own_job_from_itself(tenant: Tenant, make_job: MakeJob) -> None:
+    job = make_job(tenant)
+    claim()
+    expire(job)
+    assert queue.reap_expired(except_for=job.pk) == 0
+    assert queue.reap_expired() == 1
+
+
 def test_giving_back_spends_no_attempt(tenant: Tenant, make_job: MakeJob) -> None:
     job = make_job(tenant)
     queue.give_back(claim()[0])

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.db.models.functions import Now
 
 from modelpool import conf
 from modelpool.registry.models import ModelVersion
@@ -47,7 +50,7 @@ def test_a_job_whose_worker_is_killed_is_done_by_another(
     wait_for(lambda: not is_alive(child), timeout_s=5)
     start_worker()
     job = wait_for_end(job)
-    assert (job.state, job.attempt, job.version_number) == (State.SUCCEEDED, 2, 1)
+    assert (job.state, job.attempt, job.version_number, job.error_detail) == (State.SUCCEEDED, 2, 1, "")
     assert versions() == [1]
     assert wait_for_fit(marker, count=2)[1] != child
     wait_for(lambda: not list(conf.home().tmp_dir.glob("work-train-*")))  # that of the killed worker as well
@@ -67,7 +70,7 @@ def test_a_worker_that_stalls_cannot_publish_when_it_wakes_up(
     wait_for(lambda: "lease of attempt 1 is lost" in zombie.log)
     wait_for(lambda: not is_alive(child))
     job = wait_for_end(job)
-    assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
+    assert (job.state, job.attempt, job.error_detail) == (State.SUCCEEDED, 2, "")
     assert versions() == [1]
     assert Artifact.unscoped.filter(state=Artifact.State.READY).count() == 1 + len(_files(job))
 
@@ -87,7 +90,7 @@ def test_a_worker_killed_while_it_stores_leaves_no_half_version(
     assert versions() == []
     start_worker()
     job = wait_for_end(job)
-    assert (job.state, job.attempt, job.version_number) == (State.SUCCEEDED, 2, 1)
+    assert (job.state, job.attempt, job.version_number, job.error_detail) == (State.SUCCEEDED, 2, 1, "")
     assert versions() == [1]
     assert Artifact.unscoped.filter(state=Artifact.State.READY).count() == 1 + len(_files(job))
 
@@ -145,7 +148,7 @@ def test_the_loss_of_the_zygote_costs_an_attempt_and_no_more(
     assert zygote != worker.process.pid
     os.kill(zygote, signal.SIGKILL)
     job = wait_for_end(job)
-    assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
+    assert (job.state, job.attempt, job.error_detail) == (State.SUCCEEDED, 2, "")
     assert worker.process.poll() is None
 
 
@@ -205,3 +208,24 @@ def test_a_deleted_model_takes_its_running_job_along(
     after = make_job(tenant, "straight_line", model="other")
     assert wait_for_end(after).state == State.SUCCEEDED
     assert worker.process.poll() is None
+
+
+def test_a_job_survives_an_outage_of_the_database_longer_than_its_lease(
+    tenant: Tenant, make_job: MakeJob, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    marker = tmp_path / "pids"
+    job = make_job(tenant, params={"seconds": 2.0, "marker": str(marker)})
+    worker = start_worker()
+    wait_for_fit(marker)
+    worker.send(signal.SIGSTOP)  # to the worker alone: all its renewals are late, as after an outage
+    wait_for(lambda: TrainingJob.unscoped.filter(pk=job.pk, lease_until__lt=Now() - timedelta(seconds=1)).exists())
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+    worker.send(signal.SIGCONT)
+    job = wait_for_end(job)
+    assert (job.state, job.attempt, job.version_number, job.error_detail) == (State.SUCCEEDED, 1, 1, "")
+    assert len(marker.read_text().split()) == 1

@@ -64,11 +64,15 @@ class Periodic:
 
 
 class Housekeeping:
-    """The quick things, once a second: the worker's row, lost jobs, and the trainers on offer."""
+    """The quick things, once a second: the worker's row, lost jobs, and the trainers on offer.
+
+    ``busy_with`` is the job that the worker's main thread is at.
+    """
 
     def __init__(self, forks: ForkServer, *, lease_s: float) -> None:
         self.worker_id: UUID = uuid4()
-        self.label = f"{socket.gethostname()}:{os.getpid()}"
+        self.label = f"{socket.gethostname()[:60]}:{os.getpid()}:{self.worker_id.hex[:8]}"
+        self.busy_with: UUID | None = None
         self._forks = forks
         self._lease_s = lease_s
         self._seen: catalogue.Fingerprint | None = None
@@ -77,7 +81,7 @@ class Housekeeping:
     def __call__(self) -> None:
         """Do what is due."""
         self._beat()
-        if reaped := reap_expired():
+        if reaped := reap_expired(except_for=self.busy_with):
             logger.warning("%s jobs of lost workers were queued again or ended", reaped)
         self._refresh_catalogue()
 

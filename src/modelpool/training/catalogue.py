@@ -61,7 +61,7 @@ def refresh_catalogue(forks: ForkServer | None = None) -> Catalogue:
     Without ``forks`` a zygote is started for this call alone.
     """
     if forks is None:
-        with closing(ForkServer()) as own:
+        with closing(ForkServer(is_warm=False)) as own:
             return refresh_catalogue(own)
     catalogue = scan(forks)
     _write(catalogue)

@@ -61,10 +61,13 @@ Message = Event | OutputLine | Exited
 class ForkServer:
     """Owns a zygote, started when first needed and again when it was lost; usable from several threads.
 
+    With ``is_warm`` false it imports no heavy library beforehand: sooner ready, for a few short tasks.
+
     The children see none of the worker's environment but a few harmless variables: no database URL, no credential.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_warm: bool = True) -> None:
+        self._options = [] if is_warm else ["--cold"]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -125,7 +128,7 @@ class ForkServer:
             self._forget()
         if self._socket is None:
             self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            command = [sys.executable, "-P", "-m", "modelpool.training.zygote", str(far.fileno())]
+            command = [sys.executable, "-P", "-m", "modelpool.training.zygote", str(far.fileno()), *self._options]
             with far:
                 self._process = subprocess.Popen(
                     command,

@@ -108,9 +108,13 @@ def retry_later(claim: Claim, *, max_attempts: int, code: str, detail: str) -> N
     _requeue(claim, run_after=Now() + timedelta(seconds=wait_s))
 
 
-def reap_expired() -> int:
-    """See to jobs whose worker has not renewed its lease: queue them again, or end them; return how many."""
-    expired = TrainingJob.unscoped.filter(state=State.RUNNING, lease_until__lt=Now())
+def reap_expired(*, except_for: UUID | None = None) -> int:
+    """See to jobs whose worker has not renewed its lease: queue them again, or end them; return how many.
+
+    ``except_for`` is the job that the calling worker itself is busy with: after an outage of the database, or when a
+    suspended machine wakes up, it renews its lease rather than taking the job from itself.
+    """
+    expired = TrainingJob.unscoped.filter(state=State.RUNNING, lease_until__lt=Now()).exclude(pk=except_for)
     rows = list(expired.values_list("pk", "fence", "attempt", "max_attempts", "cancel_requested")[:100])
     return sum(_reap(Claim(pk, fence, attempt, "", 0.0), limit, cancel) for pk, fence, attempt, limit, cancel in rows)
 
@@ -138,12 +142,15 @@ _CLEAN: dict[str, Any] = {"progress": 0.0, "stage": "", "metrics": {}, "worker":
 
 
 def _tenants_in_turn() -> list[UUID]:
-    queued = TrainingJob.unscoped.filter(state=State.QUEUED, run_after__lte=Now(), tenant__is_active=True)
+    waiting = TrainingJob.unscoped.filter(state=State.QUEUED, run_after__lte=Now())
+    if not waiting.exists():  # what an idle worker asks four times a second
+        return []
     running = TrainingJob.unscoped.filter(state=State.RUNNING, tenant=OuterRef("tenant")).order_by()
     started = TrainingJob.unscoped.filter(tenant=OuterRef("tenant"), started_at__isnull=False).order_by("-started_at")
     counted = running.values("tenant").annotate(n=Count("pk")).values("n")
     return list(
-        queued.values("tenant")
+        waiting.filter(tenant__is_active=True)
+        .values("tenant")
         .annotate(
             oldest=Min("created_at"),
             running=Coalesce(Subquery(counted, output_field=IntegerField()), 0),

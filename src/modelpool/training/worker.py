@@ -42,10 +42,12 @@ def run_worker(stop: threading.Event) -> None:
     try:
         while not stop.is_set():
             attempt = _next(housekeeping.label, lease_s=lease_s, forks=forks, stop=stop)
-            if attempt is not None:
-                attempt.run()
-            else:
+            if attempt is None:
                 stop.wait(POLL_S)
+                continue
+            housekeeping.busy_with = attempt.claim.job_id
+            attempt.run()
+            housekeeping.busy_with = None
     finally:
         _shut_down(threads, housekeeping=housekeeping, forks=forks)
 

@@ -1,8 +1,9 @@
 """The process from which all child processes of a worker are forked, heavy libraries imported already.
 
-Run as ``python -m modelpool.training.zygote FD``. It has one thread, no database, no credentials, and never trains:
-a fork copies libraries that were imported but never used, which is safe (threads of BLAS, OpenMP and Arrow would not
-survive one). It ends when the worker's end of its socket closes, for whatever reason, and takes its children along.
+Run as ``python -m modelpool.training.zygote FD [--cold]``. It has one thread, no database, no credentials and never
+trains: a fork copies libraries that were imported but never used, which is safe (threads of BLAS, OpenMP and Arrow
+would not survive one). It ends when the worker's end of its socket closes, for whatever reason, and takes its children
+along.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ class Zygote:
         os.close(events)
         os.close(output)
         self._children[pid] = socket.socket(fileno=control)
-        self._tell(pid, {"pid": pid})
+        if not self._tell(pid, {"pid": pid}):
+            _kill_group(pid)  # given up by the worker while the request waited here
         return True
 
     def _become_child(self, task: Task, *, control: int, events: int, output: int) -> None:
@@ -122,11 +124,13 @@ class Zygote:
                 self._tell(pid, {"status": os.waitstatus_to_exitcode(status), "max_rss_bytes": usage.ru_maxrss * 1024})
                 self._children.pop(pid).close()
 
-    def _tell(self, pid: int, message: dict[str, int]) -> None:
+    def _tell(self, pid: int, message: dict[str, int]) -> bool:
+        """Send it to whoever asked for the child; ``False`` when nobody listens any more."""
         try:
             self._children[pid].send(msgspec.json.encode(message), socket.MSG_DONTWAIT)
         except OSError:
-            return  # the worker does not listen any more
+            return False
+        return True
 
     def _kill_all(self) -> None:
         for pid in self._children:
@@ -154,7 +158,8 @@ def main() -> None:
     """Preload, then serve requests from the socket whose descriptor is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    preload()
+    if "--cold" not in sys.argv:
+        preload()
     gc.collect()
     gc.freeze()
     Zygote(socket.socket(fileno=int(sys.argv[1])), entries=ENTRIES).serve()
