@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import statistics
@@ -13,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
@@ -26,6 +28,13 @@ class Request:
     url: str
     body: bytes
     headers: dict[str, str]
+
+    @classmethod
+    def for_row(cls, server: str, model: str, made: Any) -> Request:
+        """The prediction of one row by a model of ``register_model.py``, whose output ``made`` is."""
+        body = json.dumps({"instances": [made["row"]]}).encode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {made['key']}"}
+        return cls(f"{server}/api/v1/tenants/bench/models/{model}/predict", body, headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Run inside an installation: compile a model of the breast-cancer table, register it as a training worker would, make a key.
+"""Run inside an installation: register a compiled model of the breast-cancer table, as a worker would; make a key.
 
-``register_model.py logistic|forest ONNX_FILE`` also writes the compiled file, so that others can serve the same bytes; it
-prints a line of JSON: the key, and a row of the table.
+``register_model.py logistic|forest ONNX_FILE`` also writes the compiled file, so that others can serve the same bytes;
+it prints a line of JSON: the key, and a row of the table.
 """
 
 from __future__ import annotations
