@@ -163,6 +163,13 @@ def test_another_installations_volume_is_left_alone(tenant: Tenant, home: Path) 
     assert len(list((home / "artifacts").glob("*/*"))) == 1
 
 
+def test_artifacts_in_a_store_that_is_no_longer_configured_are_told(tenant: Tenant) -> None:
+    Artifact.unscoped.filter(pk=store_ready(tenant).pk).update(store="bucket")
+    report = sweep(grace_s=HOUR)
+    assert "stores.bucket is not configured" in report.skipped["bucket"]
+    assert (list(report.skipped), Artifact.unscoped.count(), len(keys("default"))) == (["bucket"], 1, 1)
+
+
 def test_a_dry_run_changes_nothing_and_counts_the_same(tenant: Tenant) -> None:
     for _ in range(4):
         age(store_ready(tenant), 2)

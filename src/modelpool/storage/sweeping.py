@@ -52,7 +52,7 @@ class Sweep:
         """Expire uploads, remove what is marked deleted, then compare each store with the rows."""
         self.report.is_dry_run = self.is_dry_run
         self._expire_uploads()
-        for alias in sorted(conf.settings().stores):
+        for alias in sorted(self._aliases()):
             self.progress(f"store {alias}")
             try:
                 store = get_store(alias)
@@ -61,6 +61,10 @@ class Sweep:
             except ModelpoolError as error:
                 self.report.skipped[alias] = error.detail
         return self.report
+
+    def _aliases(self) -> set[str]:
+        """The stores that are configured, and those that artifacts are in though they no longer are."""
+        return {*conf.settings().stores, *Artifact.unscoped.values_list("store", flat=True).distinct()}
 
     def _expire_uploads(self) -> None:
         limit = Now() - timedelta(seconds=self.grace_s)
