@@ -243,7 +243,7 @@ def test_there_is_nothing_before_the_first(model: RegisteredModel, actor: Actor,
         roll_back(model, actor=actor)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=st.lists(st.integers(0, 4), max_size=25))
 def test_the_history_is_a_stack(moves: list[int], tenant: Tenant, actor: Actor, register: Register) -> None:
     """Against a plain list: an activation pushes, a roll-back (0) pops; the same version twice in a row is one."""
