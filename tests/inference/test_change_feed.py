@@ -37,13 +37,12 @@ class Reader:
     def __init__(self, **how: Any) -> None:
         self.refs: list[str] = []
         self.resets = 0
-        self.failures_left = 0
+        self.failures: list[Exception] = []
         self.feed = ChangeFeed(on_changes=self._on_changes, on_reset=self._on_reset, **how)
 
     def _on_changes(self, changes: Sequence[Change]) -> None:
-        if self.failures_left:
-            self.failures_left -= 1
-            raise OperationalError("down for a moment")
+        if self.failures:
+            raise self.failures.pop()
         self.refs += [change.ref for change in changes]
 
     def _on_reset(self) -> None:
@@ -72,10 +71,19 @@ def test_changes_arrive_in_order_and_once(reader: Reader) -> None:
 
 def test_a_handler_that_fails_is_called_again(reader: Reader) -> None:
     reader.feed.start()
-    reader.failures_left = 1
+    reader.failures = [OperationalError("down for a moment"), DatabaseUnavailable("down for a moment")]
     publish("important")
     wait_until(lambda: reader.refs == ["important"])
     assert reader.resets == 1
+
+
+def test_a_change_that_cannot_be_handled_resets_instead_of_stopping_the_feed(reader: Reader) -> None:
+    reader.feed.start()
+    reader.failures = [ValueError("nobody understands this one")]
+    publish("poison")
+    wait_until(lambda: reader.resets == 2)
+    publish("next")
+    wait_until(lambda: reader.refs == ["next"])
 
 
 def test_a_feed_that_was_restored_to_an_older_state_is_noticed(reader: Reader) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from modelpool import conf
+from modelpool.core.errors import ModelUnavailable
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
 from modelpool.registry.models import ModelVersion
@@ -99,6 +100,20 @@ def test_a_load_that_takes_too_long_is_503_and_leaves_no_pin(
     register(tenant, "churn", yes_model, trust=UPLOADED)
     response = caller.predict("acme/churn", key=key)
     assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
+    deadline = time.monotonic() + 10
+    while not plane.pool.sizes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert all(not entry.pins for entry in plane.pool._entries.values())
+
+
+def test_a_thread_that_gives_up_waiting_leaves_no_pin(
+    register: Any, yes_model: bytes, tenant: Tenant, plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plane, "_settings", conf.ServingSettings(preload=(), load_timeout=conf.Duration(0.001)))
+    register(tenant, "churn", yes_model, trust=UPLOADED)
+    with pytest.raises(ModelUnavailable):
+        plane.predict_blocking(("acme", "churn", None), b'{"instances": [[1, 1, 1]]}', content_type="application/json")
     deadline = time.monotonic() + 10
     while not plane.pool.sizes():
         assert time.monotonic() < deadline

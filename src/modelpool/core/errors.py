@@ -18,7 +18,7 @@
     │   ├── InvalidName, InvalidField, SignatureMismatch, PredictionFailed
     │   ├── UnknownTrainer, BadTrainingData
     │   └── UntrustedFormat, UnloadableModel
-    ├── TooLarge, LengthRequired, UnsupportedMediaType
+    ├── TooLarge, LengthRequired, UnsupportedMediaType, SlowBody, MethodNotAllowed
     ├── QuotaExceeded             requests or things; ``retry_after_s`` when waiting helps
     ├── StorageQuotaExceeded      bytes
     ├── Unavailable               try again; ``retry_after_s``
@@ -137,7 +137,9 @@ class NoActiveVersion(NotFound):
     code = "no_active_version"
 
     def __init__(self, model: str) -> None:
-        super().__init__(f"Model {model!r} has no active version; activate one, or predict with …/versions/{{n}}/predict.")
+        super().__init__(
+            f"Model {model!r} has no active version; activate one, or predict with …/versions/{{n}}/predict."
+        )
 
 
 class JobNotFound(NotFound):
@@ -210,7 +212,9 @@ class VersionHasAliases(Conflict):
 
     def __init__(self, model: str, number: int, aliases: Sequence[str]) -> None:
         names = ", ".join(repr(name) for name in aliases)
-        super().__init__(f"Version {number} of {model!r} has the aliases {names}; move or delete them before you delete it.")
+        super().__init__(
+            f"Version {number} of {model!r} has the aliases {names}; move or delete them before you delete it."
+        )
 
 
 class VersionNotReady(Conflict):
@@ -228,7 +232,9 @@ class ActiveVersionMoved(Conflict):
     code = "active_version_moved"
 
     def __init__(self, model: str, expected: int | None, actual: int | None) -> None:
-        super().__init__(f"The active version of {model!r} is {actual}, not {expected} as expected; look again, then retry.")
+        super().__init__(
+            f"The active version of {model!r} is {actual}, not {expected} as expected; look again, then retry."
+        )
 
 
 class NothingToRollBackTo(Conflict):
@@ -341,6 +347,23 @@ class UnsupportedMediaType(ModelpoolError):
     """The content type is not one that this route reads."""
 
     code = "unsupported_media_type"
+
+
+class SlowBody(ModelpoolError):
+    """The body did not arrive in time."""
+
+    code = "slow_body"
+
+
+class MethodNotAllowed(ModelpoolError):
+    """The route does not know that method; ``allowed`` are those it knows."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"{method[:20]} is not known here; this route takes {', '.join(allowed)}.")
+        self.method = method
+        self.allowed = tuple(allowed)
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ STATUSES: dict[type[errors.ModelpoolError], int] = {
     errors.NotAuthenticated: 401,
     errors.PermissionDenied: 403,
     errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.SlowBody: 408,
     errors.Conflict: 409,
     errors.LengthRequired: 411,
     errors.TooLarge: 413,
@@ -82,21 +84,14 @@ def problem_of(error: BaseException, *, request_id: str | None = None) -> Proble
     status = status_of(error)
     if status == 500 or not isinstance(error, errors.ModelpoolError):
         detail = "The server made a mistake; its log has the details under this request's id."
-        return build_problem(
-            500, code="internal_error", detail=detail, request_id=request_id
-        )
+        return build_problem(500, code="internal_error", detail=detail, request_id=request_id)
     return build_problem(
         status,
         code=error.code,
         detail=error.detail,
-        fields=[
-            ProblemField(item.field, item.detail, item.code)
-            for item in error.errors[:_MAX_ERRORS]
-        ],
+        fields=[ProblemField(item.field, item.detail, item.code) for item in error.errors[:_MAX_ERRORS]],
         request_id=request_id,
-        retry_after_s=error.retry_after_s
-        if error.retry_after_s is not None or status not in (429, 503)
-        else 1.0,
+        retry_after_s=error.retry_after_s if error.retry_after_s is not None or status not in (429, 503) else 1.0,
     )
 
 
@@ -118,7 +113,5 @@ def build_problem(
         code=code,
         errors=tuple(fields or ()),
         request_id=request_id,
-        retry_after_s=None
-        if retry_after_s is None
-        else max(1, math.ceil(retry_after_s)),
+        retry_after_s=None if retry_after_s is None else max(1, math.ceil(retry_after_s)),
     )

@@ -37,6 +37,8 @@ _SQL_THREADS = 4
 _HOST_THREADS = 32
 _PRELOAD_SHARE = 0.8  # of the budget that preloading fills
 
+_SLOW_LOAD = "The model takes too long to load; try again."
+
 R = TypeVar("R")
 Entry = PoolEntry[ServedModel]
 
@@ -105,7 +107,7 @@ class DataPlane:
             return await asyncio.wait_for(asyncio.wrap_future(future), self._settings.load_timeout)
         except TimeoutError as error:
             _release_later(self.pool, future)
-            raise ModelUnavailable("The model takes too long to load; try again.", retry_after_s=5) from error
+            raise ModelUnavailable(_SLOW_LOAD, retry_after_s=5) from error
         except asyncio.CancelledError:
             _release_later(self.pool, future)
             raise
@@ -164,11 +166,19 @@ class DataPlane:
         if route is None:
             self.routes.raise_refusal(key)
             route = self.routes.load(key)
-        entry = self.pool.pin(route.key) or self._load(route).result(self._settings.load_timeout)
+        entry = self.pool.pin(route.key) or self._wait_for(route)
         try:
             return _answer(entry, body, content_type=content_type.encode("latin-1"), method=method)
         finally:
             self.pool.release(entry)
+
+    def _wait_for(self, route: Route) -> Entry:
+        future = self._load(route)
+        try:
+            return future.result(self._settings.load_timeout)
+        except TimeoutError as error:
+            _release_later(self.pool, future)
+            raise ModelUnavailable(_SLOW_LOAD, retry_after_s=5) from error
 
     def _load(self, route: Route) -> Future[Entry]:
         hint = route.size_bytes * _SIZE_FACTOR
@@ -189,9 +199,9 @@ class DataPlane:
 
     def _preload_one(self, key: RouteKey) -> None:
         try:
-            self.pool.release(self._load(self.routes.load(key)).result(self._settings.load_timeout))
-        except (ModelpoolError, TimeoutError) as error:
-            logger.warning("%s/%s cannot be preloaded: %s", key[0], key[1], error or "it takes too long")
+            self.pool.release(self._wait_for(self.routes.load(key)))
+        except ModelpoolError as error:
+            logger.warning("%s/%s cannot be preloaded: %s", key[0], key[1], error)
 
     # --- in the thread of the feed ------------------------------------------------------------------------------------
 

@@ -14,8 +14,8 @@ from time import monotonic
 import msgspec
 
 from modelpool.conf import ServingSettings
-from modelpool.core.errors import ModelpoolError, Overloaded, PermissionDenied, TenantNotFound
-from modelpool.core.problems import MEDIA_TYPE, build_problem, problem_of
+from modelpool.core.errors import MethodNotAllowed, Overloaded, PermissionDenied, TenantNotFound
+from modelpool.core.problems import MEDIA_TYPE, problem_of
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.lookup import RouteKey
 from modelpool.inference.metrics import PredictionMeter
@@ -29,7 +29,6 @@ from modelpool.inference.requests import (
     Receive,
     Scope,
     Send,
-    SlowBody,
     check_once,
     declared_length,
     is_request_id,
@@ -52,7 +51,8 @@ _COMMON = [
     (b"x-content-type-options", b"nosniff"),
 ]
 _PROBLEM = [(b"content-type", MEDIA_TYPE.encode()), *_COMMON[1:]]
-_ALLOW = (b"allow", b"POST, OPTIONS")
+_METHODS = ("POST", "OPTIONS")
+_ALLOW = (b"allow", ", ".join(_METHODS).encode())
 _CLOSING = frozenset({408, 411, 413})
 _CLIENT_GONE = 499  # only counted: nobody is left to read it
 
@@ -133,7 +133,7 @@ class FastLane:
         secret = headers[b"authorization"][_BEARER_CHARS:]
         self._check_key(self._find_key(secret) or await self._plane.load_key(secret), key)
         if scope["method"] != "POST":
-            raise MethodRefused(scope["method"])
+            raise MethodNotAllowed(scope["method"], _METHODS)
         declared_length(headers, limit=self._max_body)
         query = scope["query_string"]
         method = method_of_query(query) if query else None
@@ -163,16 +163,6 @@ class FastLane:
             raise PermissionDenied(f"A key of the role {role!r} may not predict; use one of a predictor.")
 
 
-class MethodRefused(ModelpoolError):
-    """The route knows POST alone, and tells so."""
-
-    code = "method_not_allowed"
-
-    def __init__(self, method: str) -> None:
-        super().__init__(f"{method[:20]} is not known here; predict with POST.")
-        self.method = method
-
-
 class Refusal(msgspec.Struct, frozen=True):
     """An answer other than a prediction; ``is_body_unread`` where the client may still be sending."""
 
@@ -185,14 +175,9 @@ class Refusal(msgspec.Struct, frozen=True):
 def _refusal_of(error: Exception, *, request_id: bytes, is_head: bool) -> Refusal:
     """Return what to answer to an error; one that is not of our tree is logged here."""
     name = request_id.decode()
-    if isinstance(error, MethodRefused):
-        if error.method == "OPTIONS":
-            return Refusal(204, [_ALLOW, (b"x-request-id", request_id)], b"")
-        problem = build_problem(405, code=error.code, detail=error.detail, request_id=name)
-    elif isinstance(error, SlowBody):
-        problem = build_problem(408, code=error.code, detail=error.detail, request_id=name)
-    else:
-        problem = problem_of(error, request_id=name)
+    if isinstance(error, MethodNotAllowed) and error.method == "OPTIONS":
+        return Refusal(204, [_ALLOW, (b"x-request-id", request_id)], b"")
+    problem = problem_of(error, request_id=name)
     if problem.status == 500:
         logger.error("a prediction failed", exc_info=error, extra={"request_id": name})
     body = problem.to_json()

@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
+from modelpool.core.errors import DatabaseUnavailable
 from modelpool.tenants.changes import changes_after, last_change_id
 from modelpool.tenants.models import Change
 
@@ -25,7 +27,8 @@ _BATCH = 1000
 class ChangeFeed:
     """Polls every :data:`POLL_S`; calls ``on_changes`` with what is new, ``on_reset`` when entries may be missed.
 
-    A handler that raises is called again with the same changes. ``on_idle`` is called about every ``idle_s``.
+    A handler that raises for want of the database is called again with the same changes; any other error is answered
+    with ``on_reset``, so that one change cannot stop the feed for ever. ``on_idle`` is called about every ``idle_s``.
     """
 
     def __init__(
@@ -76,9 +79,11 @@ class ChangeFeed:
         began = time.monotonic()
         try:
             self._poll()
-        except Exception:  # the edge of a thread that must not end
+        except Exception as error:  # the edge of a thread that must not end
             if not self._failures:
                 logger.exception("the change feed cannot be read; predictions go on for %g s", self._max_staleness_s)
+            if not isinstance(error, DatabaseError | DatabaseUnavailable):
+                self._last_id = -1  # a change that cannot be handled: forgetting everything is as good
             self._failures += 1
             self._close_connection()
             return

@@ -13,7 +13,7 @@ from modelpool.core.errors import (
     InvalidField,
     LengthRequired,
     Malformed,
-    ModelpoolError,
+    SlowBody,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -39,12 +39,6 @@ _LINGER_BYTES = 16 * 2**20
 
 class ClientGone(Exception):
     """The client closed the connection before its request was whole; nobody is left to answer."""
-
-
-class SlowBody(ModelpoolError):
-    """The body did not arrive in time; answered with 408."""
-
-    code = "slow_body"
 
 
 def parse_path(path: str) -> RouteKey | None:
