@@ -242,7 +242,7 @@ def _check_server(server: ServerSettings) -> None:
     """Raise ``ValueError`` for what is well-formed but would be unsafe or could not work."""
     if "*" in server.allowed_hosts and not server.trusted_proxies:
         raise ValueError(
-            "server.allowed_hosts: '*' lets any web page reach this server under a name of its own; write the names it has, "
+            "server.allowed_hosts: '*' lets any web page reach this server under a name of its own; write its names, "
             "or name in server.trusted_proxies the proxy that checks them"
         )
     for network in server.trusted_proxies:
@@ -252,7 +252,9 @@ def _check_server(server: ServerSettings) -> None:
             raise ValueError(f"server.trusted_proxies: {error}; write addresses such as 10.0.0.0/8") from error
     public = urlsplit(server.public_url or "http://localhost")
     if public.scheme not in ("http", "https") or not public.hostname:
-        raise ValueError(f"server.public_url: {server.public_url!r} is not an address such as https://models.example.com")
+        raise ValueError(
+            f"server.public_url: {server.public_url!r} is not an address such as https://models.example.com"
+        )
 
 
 def secret_key(at: Home, configured: ServerSettings) -> str:

@@ -1,4 +1,4 @@
-"""The server's own layers on real sockets: the bridge over an application of the tests', and a whole ``modelpool serve``."""
+"""The server's own layers on real sockets: the bridge over a test's application, and a whole ``modelpool serve``."""
 
 from __future__ import annotations
 
@@ -79,10 +79,22 @@ def make_bridge(tmp_path: Path) -> Iterator[Callable[..., Bridge]]:
         assert not thread.is_alive()
 
 
+@pytest.fixture(scope="module")
+def shared_bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """A bridge with the settings of a new installation, for the tests of a file."""
+    settings = conf.decode_settings({}, source="test")
+    bridge, server, thread = _start(settings, tmp_path_factory.mktemp("bridge"), 100)
+    yield bridge
+    bridge.application.gate.set()
+    server.should_exit = True
+    thread.join(20)
+
+
 @pytest.fixture
-def bridge(make_bridge: Callable[..., Bridge]) -> Bridge:
-    """A bridge with the settings of a new installation."""
-    return make_bridge()
+def bridge(shared_bridge: Bridge) -> Bridge:
+    """The shared bridge, as if nobody had used it."""
+    shared_bridge.application.reset()
+    return shared_bridge
 
 
 def _start(

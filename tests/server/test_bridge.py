@@ -180,7 +180,8 @@ def test_reader_that_leaves_ends_the_stream(bridge):
     assert stream.taken < 200 * MEBIBYTE
 
 
-def test_events_arrive_as_they_happen_and_end_when_the_server_drains(bridge):
+def test_events_arrive_as_they_happen_and_end_when_the_server_drains(make_bridge):
+    bridge = make_bridge()
     with bridge.client() as client, client.stream("GET", "/events") as answer:
         lines = answer.iter_lines()
         assert next(lines) == "data: first"

@@ -36,10 +36,15 @@ class Stream:
 
 
 class Application:
-    """``/echo`` ``/stream?mb=N`` ``/events`` ``/wait`` ``/boom`` ``/late-boom``; ``gate`` lets those that wait go on."""
+    """``/echo`` ``/stream?mb=N`` ``/events`` ``/wait`` ``/boom`` ``/late-boom``; ``gate`` ends the waiting."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was."""
+        self.gate.clear()
         self.entered = threading.Semaphore(0)
         self.calls = 0
         self.streams: list[Stream] = []

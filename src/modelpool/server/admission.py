@@ -1,4 +1,4 @@
-"""Who may send a large body: nobody fills the disk without a key or a session, for bodies are kept before Django runs."""
+"""Who may send a large body: nobody fills the disk without a key or a session, for bodies are kept first."""
 
 from __future__ import annotations
 

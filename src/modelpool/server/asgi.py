@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Front:
-    """The ASGI application of a web process; ``lane`` answers everything but ``/healthz``, ``/readyz`` and ``/metrics``.
+    """The ASGI application of a web process; ``lane`` answers all but ``/healthz``, ``/readyz``, ``/metrics``.
 
     ``prefix`` is the path of ``server.public_url`` when the server is not at the root of its host.
     """

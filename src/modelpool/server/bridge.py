@@ -1,8 +1,8 @@
 """From ASGI to Django's WSGI handler, whose cost per request is a sixth of its ASGI handler's (measured).
 
-The body is read whole first (:mod:`~modelpool.server.spool`); then a thread of a bounded pool runs Django. An answer that streams
-keeps its thread, because Django's database connections belong to threads, but gives back its place in the queue, so that slow
-downloads do not keep others waiting; their number is bounded as well.
+The body is read whole first (:mod:`~modelpool.server.spool`); then a thread of a bounded pool runs Django. An answer
+that streams keeps its thread, because Django's database connections belong to threads, but gives back its place in
+the queue, so that slow downloads do not keep others waiting; their number is bounded as well.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from modelpool.core.problems import Problem, build_problem, problem_of
 from modelpool.server.admission import may_send_files
 from modelpool.server.environ import WSGIApplication, build_environ
 from modelpool.server.exchange import Exchange
-from modelpool.server.gate import check_head, request_id_of
+from modelpool.server.gate import METHODS, check_head, request_id_of
 from modelpool.server.limits import body_limit
 from modelpool.server.logs import RequestContext, in_request
+from modelpool.server.metrics import count_request
 from modelpool.server.proxies import Peer, TrustedProxies
 from modelpool.server.replies import Receive, Scope, Send, refuse_body
 from modelpool.server.spool import ClientGone, Spool
@@ -82,6 +83,8 @@ class DjangoLane:
         started = time.perf_counter()
         with in_request(RequestContext(request.id, _tenant_of(scope["path"]))):
             status = await self._answer(request, receive, send)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            count_request(method, status=status, seconds=time.perf_counter() - started)
             if self._settings.server.access_log:
                 took_ms = round((time.perf_counter() - started) * 1000, 1)
                 access.info("%s %s", scope["method"], scope["path"], extra={"status": status, "ms": took_ms})

@@ -1,4 +1,4 @@
-"""The supervisor's children: one slot for each process that should run, its present process, and when to start it again."""
+"""The supervisor's children: a slot for each process that should run, what runs in it, and when to try again."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class Slot:
 def start_child(module: str, *, environment: Mapping[str, str], fds: Mapping[str, int] | None = None) -> Child:
     """Start ``python -m module`` in a process group of its own, so that Ctrl-C reaches the supervisor alone.
 
-    With ``fds`` the child inherits those descriptors, each told as ``--name FD``, and a pipe on which it says that it is ready.
+    With ``fds`` the child inherits those descriptors, each told as ``--name FD``, and a pipe on which it says that it
+    is ready.
     """
     command = [sys.executable, "-P", "-m", module, "--parent", str(os.getpid())]
     if fds is None:

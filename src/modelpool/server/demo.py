@@ -1,7 +1,8 @@
 """``modelpool serve --demo``: a real table is trained through the REST API, activated, and asked once.
 
-Runs beside the server as ``python -m modelpool.server.demo --url URL --parent PID``. Whatever is there already is left as it is, so that
-a second start prints the same within a moment; after a kill in the middle the next start goes on.
+Runs beside the server as ``python -m modelpool.server.demo --url URL --parent PID``. Whatever is there already is
+left as it is, so that a second start prints the same within a moment; after a kill in the middle the next start goes
+on.
 """
 
 from __future__ import annotations

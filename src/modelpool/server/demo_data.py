@@ -1,6 +1,7 @@
 """The demo's table, written by a process of its own: ``python -m modelpool.server.demo_data TABLE.csv ROW.json``.
 
-The Breast Cancer Wisconsin (Diagnostic) data, Wolberg, Street and Mangasarian, 1995 (UCI, CC BY 4.0), as scikit-learn brings it.
+The Breast Cancer Wisconsin (Diagnostic) data, Wolberg, Street and Mangasarian, 1995 (UCI, CC BY 4.0), as scikit-learn
+brings it.
 """
 
 from __future__ import annotations

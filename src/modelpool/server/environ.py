@@ -14,7 +14,7 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 
 def build_environ(scope: Scope, *, body: BinaryIO, length: int, peer: Peer, request_id: str) -> dict[str, Any]:
-    """Return the environment; text in it is Latin-1 of the bytes sent, the body's ``length`` is known whatever the client said.
+    """Return the environment; text in it is Latin-1 of the bytes sent, and the body's ``length`` is known.
 
     Headers whose names have an underscore are dropped: they would pass for the same name with a hyphen.
     """

@@ -26,8 +26,9 @@ _OVERLOADED = "Too many answers are being streamed."
 class Exchange:
     """Runs ``application`` once in one of ``threads`` and sends what it answers, with back-pressure.
 
-    An answer that is short or not streaming is collected in the thread and sent whole; any other is sent piece by piece while the
-    thread waits. When the client goes away the iterator is closed in its own thread, where its database connection is.
+    An answer that is short or not streaming is collected in the thread and sent whole; any other is sent piece by
+    piece while the thread waits. When the client goes away the iterator is closed in its own thread, where its
+    database connection is.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Exchange:
     # --- in the event loop --------------------------------------------------------------------------------------------
 
     async def _wait_for_end(self, draining: asyncio.Event) -> None:
-        """Mark the exchange as over when the client leaves; while draining, end streams of events, which have no end."""
+        """Mark the exchange as over when the client leaves; while draining, end streams of events."""
         drain = asyncio.ensure_future(draining.wait())
         gone = asyncio.ensure_future(self._disconnect())
         try:

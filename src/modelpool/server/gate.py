@@ -39,8 +39,8 @@ def request_id_of(headers: RawHeaders) -> str:
 class HostCheck:
     """Whether a ``Host`` header names this server; answers are remembered, for the fast lane asks each time.
 
-    ``allowed`` are names as in Django's ``ALLOWED_HOSTS``: ``.example.com`` means the domain and everything below it, ``*``
-    anything.
+    ``allowed`` are names as in Django's ``ALLOWED_HOSTS``: ``.example.com`` means the domain and everything below it,
+    ``*`` anything.
     """
 
     def __init__(self, allowed: Iterable[str]) -> None:

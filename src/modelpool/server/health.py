@@ -27,8 +27,8 @@ _TIMEOUT_S = 2.5
 class Readiness:
     """Finds the reasons why this process is not ready; asked often, it looks at most once a second.
 
-    ``preloaded`` says whether the models to be loaded at start are. The checks run in a thread of their own: a database that does
-    not answer holds up neither the event loop nor the next question, and is a reason itself.
+    ``preloaded`` says whether the models to be loaded at start are. The checks run in a thread of their own: a
+    database that does not answer holds up neither the event loop nor the next question, and is a reason itself.
     """
 
     def __init__(self, *, preloaded: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""One job worker process: ``modelpool worker``, and what the supervisor starts as ``python -m modelpool.server.jobs``."""
+"""One job worker process: ``modelpool worker``, and what the supervisor starts as a child."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def run() -> None:
-    """Work on jobs until SIGTERM or SIGINT: then the worker takes no other job, and gives back or ends the one it has."""
+    """Work on jobs until SIGTERM or SIGINT: then take no other job, and end the one at hand or give it back."""
     configure_logging(conf.settings().server)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
     django.setup()

@@ -7,7 +7,9 @@ import re
 from modelpool.conf import Settings
 
 _UPLOADS = re.compile(
-    r"/api/v1/tenants/[^/]+/(datasets|models/[^/]+/(train|versions))/?|/console/registry/registeredmodel/[^/]+/(upload|train)/|/api/2\.0/mlflow-artifacts/.+"
+    r"/api/v1/tenants/[^/]+/(datasets|models/[^/]+/(train|versions))/?"
+    r"|/console/registry/registeredmodel/[^/]+/(upload|train)/"
+    r"|/api/2\.0/mlflow-artifacts/.+"
 )
 _TENANT_PREFIX = re.compile(r"/tenants/[^/]+/mlflow(?=/)")
 _PREDICTS = re.compile(r"/api/v1/tenants/.+/predict/?|(/tenants/[^/]+)?/v2/.+/infer/?")
@@ -15,7 +17,7 @@ _FORM_BYTES = 1024 * 1024
 
 
 def body_limit(path: str, *, content_type: str, settings: Settings) -> int:
-    """Return how many bytes are read: JSON is parsed whole in memory and stays small, files on upload routes are streamed."""
+    """Return how many bytes are read: little of JSON, which is parsed in memory, much of files on upload routes."""
     limits = settings.limits
     path = _TENANT_PREFIX.sub("", path)
     if _PREDICTS.fullmatch(path):

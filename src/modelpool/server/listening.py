@@ -38,7 +38,7 @@ def open_socket(host: str, *, port: int) -> socket.socket:
 def url_of(listening: socket.socket) -> str:
     """Return the address to type on this machine, such as ``http://127.0.0.1:8000``."""
     host, port = listening.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  asked of, not bound to
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -57,7 +57,7 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, 
 
 def _in_words(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"{host}:{port} is in use by another program; stop that, or choose another with --port (0 takes any free one)"
+        return f"{host}:{port} is in use by another program; stop that, or choose another with --port (0: any free one)"
     if error.errno == errno.EACCES:
         return f"{host}:{port} may not be opened by this user; choose a port above 1023 with --port"
     if error.errno == errno.EADDRNOTAVAIL:

@@ -1,7 +1,7 @@
 """Logging of every process: one line per record, on standard error, for people or as JSON for programs.
 
-Each line carries the time in UTC, the level, the logger, and, inside a request, its id and tenant. Control characters are escaped, so
-that a client cannot forge a line; keys and passwords are cut out.
+Each line carries the time in UTC, the level, the logger, and, inside a request, its id and tenant. Control characters
+are escaped, so that a client cannot forge a line; keys and passwords are cut out.
 """
 
 from __future__ import annotations

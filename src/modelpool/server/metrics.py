@@ -1,6 +1,7 @@
 """``/metrics``: the counters of all processes in Prometheus' text form.
 
-Anybody may read the totals; labels that name tenants or models are shown to an operator's key alone, and are summed away for others.
+Anybody may read the totals; labels that name tenants or models are shown to an operator's key alone, and are summed
+away for others.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def count_request(method: str, *, status: int, seconds: float) -> None:
 def render_metrics(headers: Mapping[bytes, bytes]) -> tuple[bytes, str]:
     """Return the page for who asks, and its content type."""
     registry = CollectorRegistry()
-    source = MultiProcessCollector(None) if os.environ.get("PROMETHEUS_MULTIPROC_DIR") else REGISTRY
+    source: Collector = REGISTRY
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        source = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
     registry.register(source if _is_operator(headers) else _Totals(source))
     return generate_latest(registry), CONTENT_TYPE_LATEST
 

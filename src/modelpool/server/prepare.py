@@ -1,7 +1,7 @@
-"""Making a home ready to be served: secret, tables, stores, trainers. Run as ``python -m modelpool.server.prepare`` by ``serve``.
+"""Making a home ready to be served: secret, tables, stores, trainers. ``serve`` runs it as a child.
 
-Every step looks first and changes nothing that is there, so that the second start takes a moment. Runs in a process of its own, because
-the supervisor does without Django.
+Every step looks first and changes nothing that is there, so that the second start takes a moment. Runs in a process
+of its own, because the supervisor does without Django.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def prepare_stores() -> None:
 
 
 def refresh_trainers() -> None:
-    """Fill the catalogue of trainers when it is empty, so that the first request can train; workers keep it up to date."""
+    """Fill the catalogue of trainers when it is empty, so that the first request can train; workers keep it."""
     from django.db import DatabaseError
 
     from modelpool.training.models import TrainerInfo

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol with the limits it lacks: on connections, on the size of a head and on the time it may take."""
+"""uvicorn's HTTP/1.1 protocol with the limits it lacks: on connections, and on the size and time of a head."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SWEEP_S = 1.0
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Refuses connections past ``max_connections`` and heads that are too long; :func:`close_slow_heads` ends the slow ones."""
+    """Refuses connections past ``max_connections`` and long heads; :func:`close_slow_heads` ends the slow ones."""
 
     max_connections = 4096
 
@@ -71,7 +71,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 async def close_slow_heads(state: ServerState, *, timeout_s: float) -> None:
-    """For ever close the connections whose head is not whole ``timeout_s`` after its first byte, or after connecting."""
+    """For ever close the connections whose head is not whole ``timeout_s`` after it, or they, began."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_SWEEP_S)

@@ -22,7 +22,7 @@ class Peer:
 
 
 class TrustedProxies:
-    """Reads ``X-Forwarded-For`` and ``-Proto``, but only where the connection comes from one of ``server.trusted_proxies``.
+    """Reads ``X-Forwarded-For`` and ``-Proto``, but only from one of ``server.trusted_proxies``.
 
     ``networks`` are addresses or networks such as ``10.0.0.0/8``. Raises :class:`ConfigurationError` for anything else.
     """

@@ -86,15 +86,18 @@ class WebServer(uvicorn.Server):
         os.close(self._ready_fd)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more; for half a second ask clients on open connections to leave after their next answer; then finish."""
+        """Accept no more; for half a second send clients away with their next answer; then finish."""
         self._application.drain()
         for server in self.servers:
             server.close()
-        deadline = asyncio.get_running_loop().time() + _LAME_DUCK_S
-        while self.server_state.connections and asyncio.get_running_loop().time() < deadline and not self.force_exit:
-            await asyncio.sleep(0.05)
+        await self._wait_for_clients(asyncio.get_running_loop().time() + _LAME_DUCK_S)
         self._sweep.cancel()
         await super().shutdown(sockets)
+
+    async def _wait_for_clients(self, deadline: float) -> None:
+        now = asyncio.get_running_loop().time
+        while self.server_state.connections and now() < deadline and not self.force_exit:  # noqa: ASYNC110  no event tells
+            await asyncio.sleep(0.05)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain on the first signal, end at once on the second."""

@@ -1,7 +1,8 @@
 """``modelpool serve``: a small parent that starts the web and job processes and sees to it that they run.
 
-It imports nothing of Django and does no work of its own, so there is little that could fail in it. Its children end with it, however
-it ends. SIGTERM and SIGINT drain, a second one kills; SIGHUP replaces the web processes one by one without losing a request.
+It imports nothing of Django and does no work of its own, so there is little that could fail in it. Its children end
+with it, however it ends. SIGTERM and SIGINT drain, a second one kills; SIGHUP replaces the web processes one by one
+without losing a request.
 """
 
 from __future__ import annotations

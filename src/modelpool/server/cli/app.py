@@ -31,18 +31,25 @@ for client in (login, models, training, transfer, activation, prediction):
 app.add_typer(jobs.app, name="jobs")
 
 
-@app.callback()
-def options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    """Train, keep and serve pools of machine-learning models for many tenants."""
-    if version:
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
         typer.echo(f"modelpool {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train, keep and serve pools of machine-learning models for many tenants."""
 
 
 def main() -> None:
     """Run the command; every error that is not a fault of the program ends as one sentence and an exit code."""
     try:
-        app()
+        app(prog_name="modelpool")
     except ConfigurationError as error:
         print_error(error)
         sys.exit(EXIT_CONFIGURATION)

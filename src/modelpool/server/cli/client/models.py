@@ -87,8 +87,8 @@ def delete(
     if not yes:
         typer.confirm(f"Delete {what}?", abort=True)
     with connect(tenant) as connection:
-        parts: list[str | int] = ["models", model] + (["versions", number] if number is not None else [])
-        connection.delete(connection.path(*parts))
+        version: list[str | int] = [] if number is None else ["versions", number]
+        connection.delete(connection.path("models", model, *version))
     tell(f"Deleted {what}.")
 
 

@@ -69,9 +69,7 @@ def train(
 def _submit(connection: Connection, model: str, document: dict[str, Any], *, file: Path | None) -> dict[str, Any]:
     path = connection.path("models", model, "train")
     if file is None:
-        job: dict[str, Any] = connection.post(path, document, once=True)
-        return job
+        return dict(connection.post(path, document, once=True))
     with open_upload(file) as stream:
         form = {"request": msgspec.json.encode(document).decode()}
-        job = connection.post(path, once=True, data=form, files={"data": (file.name, stream)})
-        return job
+        return dict(connection.post(path, once=True, data=form, files={"data": (file.name, stream)}))
