@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.db import transaction
 
 from modelpool import conf
 from modelpool.core.formats import FORMATS
@@ -21,7 +22,7 @@ from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import AuditEvent, Tenant
 from modelpool.training import job_report, services
 from modelpool.training.models import Dataset, JobLogLine, JobWorker, TrainerInfo, TrainerProblem, TrainingJob
-from tests.training.conftest import MakeJob
+from tests.training.conftest import SOURCE, MakeJob
 from tests.training.processes import WorkerProcess, is_alive, wait_for, wait_for_end, wait_for_state
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(180)]
@@ -174,6 +175,17 @@ def test_parameters_are_checked_by_the_trainer_as_well(
     job = wait_for_end(make_job(tenant, params={"seconds": "long"}))
     assert (job.state, job.error_code) == (State.FAILED, "invalid")
     assert "`params.seconds`" in job.error_detail
+
+
+def test_a_trainer_that_is_gone_fails_its_job(worker: WorkerProcess, tenant: Tenant, make_job: MakeJob) -> None:
+    TrainerInfo.objects.create(name="ghost", source=SOURCE, params_schema={})  # the file does not define it any more
+    undefined = make_job(tenant, "ghost")
+    assert wait_for_end(undefined).error_code == "unknown_trainer"
+    assert "straight_line" in undefined.error_detail
+    with transaction.atomic():  # no worker sees the one without the other
+        removed = make_job(tenant, "ghost", dataset=undefined.dataset)
+        TrainerInfo.objects.filter(name="ghost").delete()
+    assert wait_for_end(removed).error_code == "unknown_trainer"
 
 
 def test_cancelling_stops_c_code_that_never_looks_up(

@@ -11,7 +11,7 @@ from typing import cast
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connection
 
-from modelpool.core.errors import BadTrainingData, ModelpoolError, Unavailable
+from modelpool.core.errors import BadTrainingData, ModelpoolError, Unavailable, UnknownTrainer
 from modelpool.storage.services import copy_to_file
 from modelpool.training import catalogue
 from modelpool.training.forkserver import ForkServer
@@ -78,6 +78,8 @@ class Attempt:
         """Give the child everything it needs as files: it has no way to the database or the store."""
         dataset, job = self.job.dataset, self.job
         info = TrainerInfo.objects.filter(name=job.trainer).first()
+        if info is None:
+            raise UnknownTrainer(job.trainer, list(TrainerInfo.objects.order_by("name").values_list("name", flat=True)))
         if dataset is None:
             raise BadTrainingData("The dataset was deleted before the job ran; submit the job again with another one.")
         self.report.progress(0.0, "fetching data")
@@ -87,7 +89,7 @@ class Attempt:
             tenant=job.tenant.name,
             model=job.model.name,
             trainer=job.trainer,
-            source=info.source if info else "",
+            source=info.source,
             trainers_dir=str(catalogue.trainers_dir()),
             params=job.params,
             target=job.target or None,

@@ -54,7 +54,7 @@ _TRIED_ROWS = 5
 _SMALLER_IS_BETTER = ("loss", "error", "rmse", "mse", "mae", "mape", "deviance")
 OUT_OF_MEMORY = (
     "Training needed more memory than the job's limit. Train on fewer rows or columns, choose a smaller model, or ask "
-    "for a higher memory_limit."
+    "for a higher memory_limit_bytes."
 )
 
 

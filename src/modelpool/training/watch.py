@@ -37,7 +37,7 @@ _MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS
 OUT_OF_MEMORY = Failed(
     "out_of_memory",
     "Training needed more memory than the job's limit, or than the machine has. Train on fewer rows or columns, choose "
-    "a smaller model, or ask for a higher memory_limit.",
+    "a smaller model, or ask for a higher memory_limit_bytes.",
 )
 
 
