@@ -120,7 +120,10 @@ def test_stores_and_settings(empty_home):
 
 
 def test_django_commands_are_passed_on(empty_home):
-    assert "tenants" in run("manage", "showmigrations", "tenants", MODELPOOL_HOME=empty_home).stdout
+    assert "[ ] 0001_initial" in run("manage", "--home", empty_home, "showmigrations", "tenants").stdout
+    run("manage", "migrate", "--verbosity", "0", MODELPOOL_HOME=empty_home)
+    assert "[X] 0001_initial" in run("manage", "showmigrations", "tenants", MODELPOOL_HOME=empty_home).stdout
+    assert "usage: modelpool manage migrate" in run("manage", "migrate", "--help", MODELPOOL_HOME=empty_home).stdout
 
 
 def test_worker_ends_in_order(empty_home):

@@ -216,3 +216,15 @@ def test_home_is_closed_to_others(served):
     assert served.home.stat().st_mode & 0o077 == 0
     assert (served.home / "secret_key").stat().st_mode & 0o177 == 0
     assert Path(served.home / "run").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.postgres
+def test_the_same_on_postgresql(tmp_path, postgres_server):
+    url = postgres_server.create_database("served")
+    home = tmp_path / "home"
+    for _ in range(2):  # the second start finds everything there
+        with serve_modelpool(
+            home, "--workers", "1", "--job-workers", "0", database_url=None if home.exists() else url
+        ) as served:
+            assert httpx.get(f"{served.url}/readyz").json() == {"status": "ready"}
+    assert "ok   database  postgres, migrated" in _modelpool("doctor", "--home", str(home)).stdout

@@ -58,10 +58,10 @@ def worker(home: HomeOption = None) -> None:
     run()
 
 
-def manage(context: typer.Context) -> None:
+def manage(context: typer.Context, home: HomeOption = None) -> None:
     """Run one of Django's own commands, such as 'migrate' or 'shell'."""
     from django.core.management import execute_from_command_line
 
-    use_home(None)
+    use_home(home)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
     execute_from_command_line(["modelpool manage", *context.args])
