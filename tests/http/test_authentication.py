@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from modelpool.http import key_use
 from modelpool.tenants import services
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import APIKey, Tenant, User
@@ -36,6 +37,21 @@ def test_a_revoked_key_is_refused(make_key: Callable[..., str], actor: Actor, te
     assert wire.get("/me").status_code == 200
     services.revoke_key(APIKey.objects.for_tenant(tenant).get().pk, tenant=tenant, actor=actor)
     assert problem(wire.get("/me"))["code"] == "not_authenticated"
+
+
+def test_the_use_of_a_key_is_noted_once_a_minute(
+    make_key: Callable[..., str], tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+):
+    wire = Wire(make_key("viewer"))
+    assert APIKey.objects.for_tenant(tenant).get().last_used_at is None
+    wire.get("/me")
+    first = APIKey.objects.for_tenant(tenant).get().last_used_at
+    assert first is not None
+    wire.get("/me")
+    assert APIKey.objects.for_tenant(tenant).get().last_used_at == first
+    monkeypatch.setattr(key_use, "EVERY_S", 0.0)
+    wire.get("/me")
+    assert APIKey.objects.for_tenant(tenant).get().last_used_at > first
 
 
 def test_a_suspended_tenants_keys_are_refused_and_operators_are_not(

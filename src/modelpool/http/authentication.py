@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from modelpool.core.errors import NotAuthenticated, PermissionDenied
 from modelpool.http.caller import Caller
+from modelpool.http.key_use import key_was_used
 from modelpool.tenants.authentication import find_principal
 from modelpool.tenants.models import User
 
@@ -45,6 +46,7 @@ def caller_of_key(header: str) -> Caller:
     principal = find_principal(secret.strip()) if scheme.lower() == "bearer" else None
     if principal is None:
         raise NotAuthenticated("This key is not valid: unknown, revoked, expired, or of a suspended tenant.")
+    key_was_used(principal.digest)
     return Caller(principal=principal)
 
 

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import msgspec
 from django.db.models import Model, QuerySet
-from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import Exact
 
 from modelpool.core.errors import InvalidField
+from modelpool.http.json_columns import ValueUnder
 
 M = TypeVar("M", bound=Model)
 
@@ -81,4 +81,4 @@ def moment(lookup: str) -> Filter:
 
 def by_tag(rows: QuerySet[M], key: str, value: str) -> QuerySet[M]:
     """Keep rows whose tag ``key`` has that value (``?tags.stage=test``)."""
-    return rows.filter(Exact(KeyTextTransform(key, "tags"), value))
+    return rows.filter(Exact(ValueUnder("tags", key), value))

@@ -70,3 +70,8 @@ def find_principal_by_digest(digest: str) -> Principal | None:
         expires_at=key.expires_at,
     )
     return None if principal.is_expired(timezone.now()) else principal
+
+
+def note_use(digest: str) -> None:
+    """Write down that the key was used now; callers see to it that this is not done at each request."""
+    APIKey.unscoped.filter(digest=digest).update(last_used_at=timezone.now())

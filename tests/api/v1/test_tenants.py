@@ -39,6 +39,7 @@ def test_a_name_is_taken_once(operator: Wire, tenant: Tenant):
         ({"name": "x", "max_storage_bytes": 2**60}, "max_storage_bytes"),
         ({"name": "x", "display_name": "x" * 201}, "display_name"),
         ({"name": "x", "default_policy": {"name": "luck"}}, "default_policy"),
+        ({"name": "x", "default_policy": ""}, "default_policy"),
         ({"name": "x", "is_admin": True}, "is_admin"),
     ],
 )

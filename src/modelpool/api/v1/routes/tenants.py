@@ -86,8 +86,10 @@ class TenantView(ApiView):
 
 
 def _check_policy(fields: dict[str, Any]) -> None:
-    if fields.get("default_policy"):
-        fields["default_policy"] = parse_policy(fields["default_policy"], field="default_policy").to_dict()
+    """Check the policy of models to come; ``{}`` leaves it to the installation."""
+    form = fields.get("default_policy", {})
+    if form != {}:
+        fields["default_policy"] = parse_policy(form, field="default_policy").to_dict()
 
 
 urlpatterns = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import FloatField, QuerySet
-from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 from django.urls import path, reverse
 from drf_spectacular.utils import OpenApiParameter
@@ -21,6 +20,7 @@ from modelpool.core.names import check_name
 from modelpool.http.bodies import parse_strictly
 from modelpool.http.filters import by_tag, identifier, moment, one_of, text
 from modelpool.http.idempotent_views import KeepsAnswer
+from modelpool.http.json_columns import ValueUnder
 from modelpool.http.openapi import BINARY, describe, form
 from modelpool.http.paging import Listing, paginate
 from modelpool.http.uploads import FORM, Upload, read_upload
@@ -39,7 +39,7 @@ def by_metric(rows: QuerySet[Any], name: str) -> tuple[QuerySet[Any], str] | Non
     """Order by ``metrics.accuracy`` and the like: of the versions that have the metric."""
     if not name.startswith(_METRIC):
         return None
-    value = Cast(KeyTextTransform(name.removeprefix(_METRIC), "metrics"), FloatField())
+    value = Cast(ValueUnder("metrics", name.removeprefix(_METRIC)), FloatField())
     return rows.annotate(metric_value=value).filter(metric_value__isnull=False), "metric_value"
 
 
