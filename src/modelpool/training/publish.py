@@ -11,11 +11,11 @@ from modelpool.core.signature import ModelSignature
 from modelpool.registry.models import ModelVersion
 from modelpool.registry.services import NewVersion, register_version
 from modelpool.storage.models import Artifact
-from modelpool.storage.services import store_artifact
+from modelpool.storage.services import discard_artifact, store_artifact
 from modelpool.tenants.actors import Actor
 from modelpool.training.messages import TrainResult
 from modelpool.training.models import TrainingJob
-from modelpool.training.queue import Claim, finish
+from modelpool.training.queue import Claim, LeaseLost, finish
 
 
 @dataclass(slots=True)
@@ -30,14 +30,23 @@ class Publication:
     compiled: Artifact | None = None
 
     def publish(self) -> ModelVersion:
-        """Store the files, register the version, end the job; raise :class:`LeaseLost` with nothing registered."""
+        """Store the files, register the version, end the job; raise :class:`LeaseLost` with nothing left behind."""
         if self.artifact is None:
             self.artifact = self._store(self.result.file)
         if self.compiled is None and self.result.compiled is not None:
             self.compiled = self._store(self.result.compiled)
+        try:
+            return self._register(self.artifact, self.compiled)
+        except LeaseLost:
+            for file in (self.artifact, self.compiled):
+                if file is not None:
+                    discard_artifact(file)
+            raise
+
+    def _register(self, artifact: Artifact, compiled: Artifact | None) -> ModelVersion:
         return register_version(
             self.job.model,
-            new=self._describe(self.artifact, self.compiled),
+            new=self._describe(artifact, compiled),
             actor=self._actor,
             activate=self.job.activate or None,
             in_transaction=self._finish,
