@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelpool.core.errors import TenantNotFound
 from modelpool.tenants.actors import Actor
-from modelpool.tenants.authentication import Principal
+from modelpool.tenants.authentication import Principal, find_principal_by_digest
 from modelpool.tenants.membership import actor_of, role_in
 from modelpool.tenants.models import Tenant, User
 from modelpool.tenants.roles import Permission, role_allows
@@ -57,6 +57,13 @@ class Caller:
             return self.is_operator or permission in (Permission.PUBLIC, Permission.ANY)
         role = self.role_in(tenant)
         return role is not None and role_allows(role, permission)
+
+    def is_still_let_in(self, tenant: Tenant) -> bool:
+        """Ask the database again, for answers that stream for minutes: a key may be revoked, a person locked out."""
+        if self.principal is not None:
+            return find_principal_by_digest(self.principal.digest) is not None
+        user = User.objects.filter(pk=self.user.pk).first() if self.user else None
+        return user is not None and role_in(user, get_tenant(tenant.name)) is not None
 
     def actor(self, request_id: str = "") -> Actor:
         """Return whom the audit trail names."""

@@ -10,7 +10,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from modelpool.api.v1.routes.job_events import follow
 from modelpool.http import event_stream
 from modelpool.registry.models import RegisteredModel
+from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
+from modelpool.tenants.services import keys_of, revoke_key
 from modelpool.training.models import Dataset, JobLogLine, TrainingJob
 from tests.api.v1.wire import Wire, body_of, problem
 from tests.api.v1.world import World
@@ -188,6 +190,17 @@ def test_events_of_a_job_that_is_deleted_end(tenant: Tenant, world: World):
     next(stream)
     world.job.delete()
     assert events_of(b"".join(stream)) == [("end", {})]
+
+
+def test_a_revoked_keys_stream_ends(viewer: Wire, tenant: Tenant, world: World, actor: Actor):
+    response = viewer.get(f"/jobs/{world.job.pk}/events")
+    stream = iter(response.streaming_content)
+    seen = [next(stream) for _ in range(3)]
+    assert b"event: job" in seen[-1]
+    for key in keys_of(tenant):
+        revoke_key(key.pk, tenant=tenant, actor=actor)
+    JobLogLine.objects.create(job=world.job, attempt=1, text="secret")
+    assert list(stream) == []
 
 
 def test_streams_are_counted(tenant: Tenant, viewer: Wire, world: World):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from django.db import close_old_connections, connection
@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from modelpool.api.v1.documents.jobs import JobDocument, present_job, present_lines
 from modelpool.api.v1.routes.jobs import number_from
-from modelpool.core.errors import JobNotFound
+from modelpool.core.errors import NotFound
 from modelpool.http.event_stream import KEEP_ALIVE, event, stream_events
 from modelpool.http.openapi import describe
 from modelpool.http.views import ApiView
@@ -40,23 +40,35 @@ class JobEventsView(ApiView):
         after = number_from(request.headers.get("Last-Event-ID") or "0", name="Last-Event-ID", ceiling=2**63 - 1)
         if request.method == "HEAD":
             return Response(None, content_type="text/event-stream")
-        events = follow(self.tenant, row.pk, after=after)
+        events = follow(self.tenant, row.pk, after=after, is_let_in=lambda: self.caller.is_still_let_in(self.tenant))
         return stream_events(events, tenant_id=self.tenant.pk)
 
 
-def follow(tenant: Tenant, job_id: UUID, *, after: int, duration_s: float = MAX_DURATION_S) -> Iterator[bytes]:
-    """Yield events until the job is over and told to its end, it is deleted, or the time is up."""
+def follow(
+    tenant: Tenant,
+    job_id: UUID,
+    *,
+    after: int,
+    duration_s: float = MAX_DURATION_S,
+    is_let_in: Callable[[], bool] = lambda: True,
+) -> Iterator[bytes]:
+    """Yield events until the job is over and told to its end, it is deleted, or the time is up.
+
+    ``is_let_in`` is asked before each look: a revoked key sees no more than it has seen.
+    """
     shown: JobDocument | None = None
     ends_at, quiet_since = time.monotonic() + duration_s, time.monotonic()
     yield b"retry: 2000\n\n"
     while time.monotonic() < ends_at:
         try:
+            if not is_let_in():
+                return
             row = get_job(tenant, job_id)
-        except JobNotFound:
+            lines = job_log(row, after=after, limit=_LINES)
+        except NotFound:
             break
-        lines = job_log(row, after=after, limit=_LINES)
-        if not connection.in_atomic_block:  # the thread is kept for minutes, the connection need not be
-            close_old_connections()
+        finally:
+            _give_back_connection()
         for line in present_lines(lines):
             after = line.id
             yield event("log", line, event_id=after)
@@ -74,6 +86,12 @@ def follow(tenant: Tenant, job_id: UUID, *, after: int, duration_s: float = MAX_
     else:
         return
     yield event("end", {})
+
+
+def _give_back_connection() -> None:
+    """The thread is kept for minutes, the connection need not be."""
+    if not connection.in_atomic_block:
+        close_old_connections()
 
 
 urlpatterns = [
