@@ -260,7 +260,7 @@ def test_random_keys_and_names_fill_no_memory(
     monkeypatch.setattr(plane.routes._cache, "_max_entries", 50)
     for number in range(120):
         with pytest.raises(NotAuthenticated):
-            plane.keys.load(f"{number:064}")
+            plane.keys.load(b"mp_%d" % number)
         with pytest.raises(ModelNotFound):
             plane.routes.load(("acme", f"m{number}", None))
     assert plane.keys._cache.refusal_count() <= 50

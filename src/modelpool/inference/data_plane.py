@@ -92,8 +92,8 @@ class DataPlane:
 
     async def load_key(self, secret: bytes) -> KnownKey:
         """Ask the database who a secret stands for; raise :class:`~modelpool.core.errors.NotAuthenticated`."""
-        digest = self.keys.check(secret)
-        return await self._once(("key", digest), lambda: self.keys.load(digest))
+        self.keys.check(secret)
+        return await self._once(("key", secret), lambda: self.keys.load(secret))
 
     async def load_route(self, key: RouteKey) -> Route:
         """Ask the database which version answers."""
