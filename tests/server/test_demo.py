@@ -1,4 +1,4 @@
-"""``modelpool serve --demo``: what it prints works, a second start changes nothing, a stop in the middle does no harm."""
+"""``modelpool serve --demo``: what it prints works, again and again, and a stop in the middle does no harm."""
 
 from __future__ import annotations
 
