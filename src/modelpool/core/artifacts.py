@@ -65,7 +65,7 @@ class ArtifactStore(ABC):
 
     @abstractmethod
     def open(self, key: str, *, start: int = 0, stop: int | None = None) -> AbstractContextManager[Iterator[bytes]]:
-        """Stream the bytes ``[start, stop)`` in pieces of at most :data:`CHUNK_BYTES`; a missing object raises at once."""
+        """Stream the bytes ``[start, stop)`` in pieces of up to :data:`CHUNK_BYTES`; a missing object raises at once."""
 
     @abstractmethod
     def stat(self, key: str) -> StoredObject:
@@ -77,7 +77,7 @@ class ArtifactStore(ABC):
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Yield whole objects whose key begins with ``prefix``, in the order of keys; half-written ones are not listed."""
+        """Yield the objects whose key begins with ``prefix``, in the order of keys; never half-written ones."""
 
     @abstractmethod
     def check(self) -> None:

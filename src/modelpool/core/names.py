@@ -23,5 +23,6 @@ def check_name(value: str, *, field: str = "name") -> str:
     if is_name(value):
         return value
     reason = "is reserved" if value in RESERVED_NAMES else f"does not match {NAME_PATTERN}"
-    detail = f"{str(value)[:80]!r} {reason}; use 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit."
+    advice = "use 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit."
+    detail = f"{str(value)[:80]!r} {reason}; {advice}"
     raise InvalidName(detail, errors=[FieldError(field, detail, "invalid_name")])

@@ -73,11 +73,14 @@ class Run(ABC):
     """
 
     data: pd.DataFrame
-    """The whole table, ``(n_rows, n_columns)``, the target included: numbers as float64 or int64, booleans as bool, text and
-    categories as objects with ``""`` for missing, dates as float64 seconds since 1970 UTC with NaN for missing."""
+    """The whole table, ``(n_rows, n_columns)``, the target included.
+
+    Numbers are float64 or int64, booleans bool, text and categories objects with ``""`` for missing, dates float64
+    seconds since 1970 UTC with NaN for missing.
+    """
 
     columns: tuple[TensorSpec, ...] = ()
-    """How each column of ``data`` stands on the wire of predictions: dates are numbers in ``data`` and ``datetime`` here.
+    """How each column of ``data`` stands on the wire: dates are numbers in ``data`` and ``datetime`` here.
     Empty where nothing is known but the frame."""
 
     target: str | None

@@ -11,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from modelpool import conf
-from modelpool.api.v1.data_formats import BY_TYPE, data_format_of
 from modelpool.api.v1.documents.datasets import DatasetDocument, InlineDataset, present_dataset, present_datasets
 from modelpool.core.errors import InvalidField
 from modelpool.http.bodies import media_type_of
@@ -22,6 +21,7 @@ from modelpool.http.paging import Listing, paginate
 from modelpool.http.uploads import FORM, Upload, read_upload
 from modelpool.http.views import ApiView, created, no_content
 from modelpool.tenants.roles import Permission
+from modelpool.training.data_formats import BY_TYPE, data_format_of
 from modelpool.training.models import Dataset
 from modelpool.training.services import create_dataset, create_inline_dataset, delete_dataset, get_dataset
 
@@ -73,7 +73,10 @@ class DatasetsView(KeepsAnswer, ApiView):
             return self.run_once(None, lambda: self._store_rows(body))
         limit_bytes = int(conf.settings().limits.max_dataset)
         upload = read_upload(self.raw_request, part="file", limit_bytes=limit_bytes, fields=("name",))
-        format_name, name = data_format_of(upload), _name_of(upload, request)
+        format_name, name = (
+            data_format_of(media_type=upload.media_type, filename=upload.filename),
+            _name_of(upload, request),
+        )
         return self.run_once(upload, lambda: self._store(upload, format_name, name))
 
     def _store(self, upload: Upload, format_name: str, name: str) -> Response:

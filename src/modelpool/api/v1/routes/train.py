@@ -11,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from modelpool import conf
-from modelpool.api.v1.data_formats import data_format_of
 from modelpool.api.v1.documents.jobs import JobDocument, TrainRequest, present_job
 from modelpool.core.errors import FieldError, Invalid, InvalidField, ModelpoolError
 from modelpool.core.names import check_name
@@ -21,6 +20,7 @@ from modelpool.http.openapi import BINARY, describe, form, reference
 from modelpool.http.uploads import FORM, Upload, is_form, read_upload
 from modelpool.http.views import ApiView
 from modelpool.tenants.roles import Permission
+from modelpool.training.data_formats import data_format_of
 from modelpool.training.models import Dataset, TrainingJob
 from modelpool.training.services import create_dataset, create_inline_dataset, delete_dataset, get_dataset, submit_job
 
@@ -66,7 +66,7 @@ class TrainView(KeepsAnswer, ApiView):
             return create_dataset(
                 self.tenant,
                 chunks=upload.file.chunks(),
-                format=data_format_of(upload),
+                format=data_format_of(media_type=upload.media_type, filename=upload.filename),
                 actor=self.actor,
                 filename=upload.filename,
             )
