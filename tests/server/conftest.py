@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 import uvicorn
 
@@ -147,8 +146,3 @@ def live_server_process() -> Iterator[ServedModelpool]:
     """One ``modelpool serve`` of this test process, with a web and a job process, for tests that leave it as it was."""
     with serve_modelpool(sandbox() / "live-home", "--workers", "1", "--job-workers", "1") as served:
         yield served
-
-
-def read_document(path: Path) -> Any:
-    """Return the JSON in a file."""
-    return msgspec.json.decode(path.read_bytes())
