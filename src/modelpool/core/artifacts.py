@@ -65,7 +65,7 @@ class ArtifactStore(ABC):
 
     @abstractmethod
     def open(self, key: str, *, start: int = 0, stop: int | None = None) -> AbstractContextManager[Iterator[bytes]]:
-        """Stream the bytes ``[start, stop)`` in pieces of up to :data:`CHUNK_BYTES`; a missing object raises at once."""
+        """Stream the bytes ``[start, stop)``, up to :data:`CHUNK_BYTES` at a time; a missing object raises at once."""
 
     @abstractmethod
     def stat(self, key: str) -> StoredObject:
