@@ -1,7 +1,7 @@
 """Predictions a second beside the limit of the same server: ``python benchmarks/bench_predict.py [--model forest]``.
 
-A bare ASGI callable and ``modelpool serve --workers 1`` run side by side and answer for the same compiled model, one row
-a request; runs are interleaved, and the median of each is compared. The claim: at least 0.8 of the limit, at a 99th
+A bare ASGI callable and ``modelpool serve --workers 1`` run side by side and answer for the same compiled model, one
+row a request; runs are interleaved, and the median of each is compared. The claim: at least 0.8 of the limit, at a 99th
 percentile of at most twice the limit's. Where other programs use the machine, the processor time is the better witness.
 """
 
