@@ -42,7 +42,8 @@ class Application:
         use_data_plane(self.data_plane)
         self.readiness = Readiness(preloaded=lambda: self.data_plane.is_preloaded)
         self.django = DjangoLane(WSGIHandler(), settings=settings, tmp_dir=home.tmp_dir)
-        fast_lane = FastLane(self.django, self.data_plane, settings=settings.serving)
+        body_timeout_s = float(server.body_timeout)
+        fast_lane = FastLane(self.django, self.data_plane, settings=settings.serving, body_timeout_s=body_timeout_s)
         hosts = HostCheck(allowed_hosts(server))
         self._front = Front(fast_lane, readiness=self.readiness, hosts=hosts, prefix=public_prefix(server))
 
