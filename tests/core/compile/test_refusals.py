@@ -11,7 +11,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, SplineTransformer, StandardScaler
 
 from modelpool.core.compile import compile_estimator
 from modelpool.core.compile.estimator import emit_model
@@ -37,7 +37,7 @@ def _refusal(model: Any, rows: pd.DataFrame, signature: ModelSignature = SIGNATU
     return made.parity.reason
 
 
-@pytest.mark.parametrize("step", [PolynomialFeatures(), FunctionTransformer(np.abs)])
+@pytest.mark.parametrize("step", [SplineTransformer(), FunctionTransformer(np.abs)])
 def test_unknown_step_is_named(step: Any, rows: pd.DataFrame) -> None:
     model = Pipeline([("step", step), ("model", LogisticRegression())]).fit(rows, rows["a"] > 0)
     assert type(step).__name__ in _refusal(model, rows)

@@ -6,16 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from modelpool.core.compile.ensembles import emit_votes
 from modelpool.core.compile.graph import Graph, Matrix, NotConvertible
 from modelpool.core.compile.predictors import Prediction, arg_max, emit_predictor, emits, two_columns
-from modelpool.core.compile.preprocessing import emit_transformer
+from modelpool.core.compile.preprocessing import emit_column_transformer, emit_transformer
 
 _AXIS_1 = np.asarray([1], dtype=np.int64)
 
 
 @emits("Pipeline")
 def _pipeline(graph: Graph, model: Any, source: Matrix) -> Prediction:
-    for _, step in model.steps[:-1]:
+    steps = [step for _, step in model.steps[:-1]]
+    if steps and source.table and type(steps[0]).__name__ == "ColumnTransformer":
+        source = emit_column_transformer(graph, steps.pop(0), source.table)
+    for step in steps:
         source = emit_transformer(graph, step, source)
     return emit_predictor(graph, model.steps[-1][1], source)
 
@@ -59,7 +63,7 @@ def _calibrated_part(graph: Graph, part: Any, source: Matrix) -> str:
 @emits("VotingClassifier")
 def _voting_classifier(graph: Graph, model: Any, source: Matrix) -> Prediction:
     if model.voting != "soft":
-        raise NotConvertible("hard voting has no compiled form")
+        return emit_votes(graph, model.estimators_, model._weights_not_none, source=source)
     parts = [emit_predictor(graph, inner, source).probabilities for inner in model.estimators_]
     probabilities = _weighted_mean(graph, parts, model._weights_not_none)
     return Prediction(labels=arg_max(graph, probabilities), probabilities=probabilities)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from modelpool.core.compile.base import Compilation, Parity
-from modelpool.core.compile.graph import Graph, Matrix, NotConvertible, write_model
+from modelpool.core.compile.graph import Graph, Matrix, NeverConvertible, NotConvertible, write_model
 from modelpool.core.compile.parity import TOLERANCE, compare
-from modelpool.core.compile.predictors import Prediction, emit_predictor
-from modelpool.core.compile.preprocessing import choose_columns, emit_column_transformer, emit_transformer
+from modelpool.core.compile.predictors import Prediction, emit_foreign, emit_predictor
+from modelpool.core.compile.preprocessing import choose_columns
 from modelpool.core.formats.onnx import COLUMNS_KEY, SIGNATURE_KEY
 from modelpool.core.signature import ModelSignature
 
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 import modelpool.core.compile.calibration
+import modelpool.core.compile.centroids
+import modelpool.core.compile.ensembles
 import modelpool.core.compile.kernels
 import modelpool.core.compile.linear
 import modelpool.core.compile.trees  # noqa: F401
+
+MAX_COLUMN_INPUTS = 200
+"""Models on more columns than this are not converted as a whole: it takes time that grows faster than the columns."""
 
 Sources = list[tuple[Matrix, tuple[str, ...]]]
 
@@ -41,12 +47,17 @@ def compile_estimator(estimator: Any, *, signature: ModelSignature, sample: pd.D
         except NotConvertible as error:
             return _refused(f"Not compiled: {error}.")
         except Exception as error:  # noqa: BLE001 — an estimator's attributes may differ between releases: serve it as it is
-            return _refused(f"Not compiled: {type(error).__name__}: {error}.")
+            return _refused(f"Not compiled: {_brief(error)}.")
         try:
             parity = compare(estimator, data, signature=signature, sample=sample)
         except Exception as error:  # noqa: BLE001 — the estimator is foreign code; it serves itself
-            return _refused(f"Not compared: {type(error).__name__}: {error}.")
+            return _refused(f"Not compared: a row like those of the sample makes the estimator fail ({_brief(error)}).")
     return Compilation(data if parity.equal else None, parity)
+
+
+def _brief(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200].rstrip('.')}"
 
 
 def _refused(reason: str) -> Compilation:
@@ -90,18 +101,35 @@ def _matrix_source(signature: ModelSignature) -> tuple[Matrix, tuple[str, ...]]:
 
 
 def _emit(graph: Graph, estimator: Any, sources: Sources) -> Prediction:
-    """Walk down to the step that chooses columns, then along the matrix that it gives."""
-    kind = type(estimator).__name__
-    if kind in ("GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV"):
-        return _emit(graph, estimator.best_estimator_, sources)
-    if kind == "Pipeline" and type(estimator.steps[0][1]).__name__ == "ColumnTransformer":
-        source = emit_column_transformer(graph, estimator.steps[0][1], sources)
-        for _, step in estimator.steps[1:-1]:
-            source = emit_transformer(graph, step, source)
-        return emit_predictor(graph, estimator.steps[-1][1], source)
-    return emit_predictor(
-        graph, estimator, graph.concat(choose_columns(graph, sources, _feature_names(estimator, sources)))
-    )
+    """Emit it ourselves, step by step; have it converted as a whole where that is not possible."""
+    try:
+        with graph.attempt():
+            return _emit_steps(graph, estimator, sources)
+    except NeverConvertible:
+        raise
+    except NotConvertible as error:
+        try:
+            return _emit_whole(graph, estimator, sources)
+        except NotConvertible:
+            raise error from None
+
+
+def _emit_steps(graph: Graph, estimator: Any, sources: Sources) -> Prediction:
+    """Start from the table; the step that chooses columns takes them from there, however deep it lies."""
+    names = _feature_names(estimator, sources)
+    columns = choose_columns(graph, sources, names)
+    is_mixed = len({part.is_text for part in columns}) > 1
+    source = Matrix("", len(names)) if is_mixed else graph.concat(columns)
+    return emit_predictor(graph, estimator, replace(source, table=tuple(sources)))
+
+
+def _emit_whole(graph: Graph, estimator: Any, sources: Sources) -> Prediction:
+    """Let one column each reach the converter: steps deep inside choose them by name."""
+    names = _feature_names(estimator, sources)
+    if len(names) < 2 or len(names) > MAX_COLUMN_INPUTS or getattr(estimator, "feature_names_in_", None) is None:
+        raise NotConvertible(f"{type(estimator).__name__} has no compiled form")
+    with graph.attempt():
+        return emit_foreign(graph, estimator, [(name, choose_columns(graph, sources, [name])[0]) for name in names])
 
 
 def _feature_names(estimator: Any, sources: Sources) -> list[str]:

@@ -7,7 +7,8 @@ imputer moves by one part in 10^7 falls on the other side of a tree's threshold,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,13 +24,22 @@ class NotConvertible(Exception):
     """The estimator, or one of its options, has no compiled form; the message says which."""
 
 
+class NeverConvertible(NotConvertible):
+    """The estimator refuses rows that any graph would answer, so no other way of compiling is tried either."""
+
+
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A value of the graph, ``(n_rows, width)``, of float64 or, where ``is_text``, of strings."""
+    """A value of the graph, ``(n_rows, width)``, of float64 or, where ``is_text``, of strings.
+
+    One that stands for the table itself knows its columns, as ``table``: matrices, each with its columns' names. Where
+    they are of numbers and text there is no one matrix, ``name`` is empty, and only a step that chooses columns fits.
+    """
 
     name: str
     width: int
     is_text: bool = False
+    table: tuple[tuple[Matrix, tuple[str, ...]], ...] = ()
 
 
 @dataclass(slots=True)
@@ -40,6 +50,17 @@ class Graph:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     _known: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
     _count: int = 0
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Take back what the block added when it raises :class:`NotConvertible`, so that another way can be tried."""
+        n_nodes, constants, known = len(self.nodes), dict(self.constants), dict(self._known)
+        try:
+            yield
+        except NotConvertible:
+            del self.nodes[n_nodes:]
+            self.constants, self._known = constants, known
+            raise
 
     def fresh(self) -> str:
         """Return a name that is not used yet; short, for the file's size."""
@@ -77,6 +98,8 @@ class Graph:
 
     def gather(self, source: Matrix, columns: Sequence[int]) -> Matrix:
         """Return some columns of a matrix, in the given order."""
+        if not source.name:
+            raise NotConvertible("numbers and text reach the same step")
         if list(columns) == list(range(source.width)):
             return source
         name = self.op("Gather", source.name, np.asarray(columns, dtype=np.int64), axis=1)
@@ -87,10 +110,10 @@ class Graph:
         parts = [part for part in parts if part.width]
         if not parts:
             raise NotConvertible("no feature is left after the preprocessing")
+        if len({part.is_text for part in parts}) > 1 or not all(part.name for part in parts):
+            raise NotConvertible("numbers and text reach the same step")
         if len(parts) == 1:
             return parts[0]
-        if len({part.is_text for part in parts}) > 1:
-            raise NotConvertible("numbers and text reach the same step")
         name = self.op("Concat", *(part.name for part in parts), axis=1)
         return Matrix(name, sum(part.width for part in parts), parts[0].is_text)
 
@@ -119,19 +142,21 @@ def write_model(
     def info(name: str, kind: int, width: int | None) -> Any:
         return helper.make_tensor_value_info(name, kind, ["n"] if width is None else ["n", width])
 
-    nodes = [helper.make_node(kind, i, o, domain=domain, **a) for kind, i, o, domain, a in _folded(graph, outputs)]
+    living = _living(_folded(graph, outputs), outputs)
+    used = {name for node in living for name in node[1]}
+    nodes = [helper.make_node(kind, i, o, domain=domain, **a) for kind, i, o, domain, a in living]
     model = helper.make_model(
         helper.make_graph(
             nodes,
             "model",
             [info(item.name, 8 if item.is_text else 11, item.width) for item in inputs],
             [info(name, _ELEMENT_TYPES[kind], width) for name, (kind, width) in outputs.items()],
-            [_tensor(name, value) for name, value in graph.constants.items()],
+            [_tensor(name, value) for name, value in graph.constants.items() if name in used],
         ),
         opset_imports=[
             helper.make_opsetid("", OPSET),
             helper.make_opsetid(ML, ML_OPSET),
-            *([helper.make_opsetid(MICROSOFT, 1)] if any(node[3] == MICROSOFT for node in graph.nodes) else []),
+            *([helper.make_opsetid(MICROSOFT, 1)] if any(node[3] == MICROSOFT for node in living) else []),
         ],
         ir_version=IR_VERSION,
         producer_name="modelpool",
@@ -141,7 +166,21 @@ def write_model(
     return bytes(model.SerializeToString())
 
 
-def _folded(graph: Graph, outputs: dict[str, Any]) -> list[tuple[str, list[str], list[str], str, dict[str, Any]]]:
+Node = tuple[str, list[str], list[str], str, dict[str, Any]]
+"""Operator, inputs, outputs, domain, attributes."""
+
+
+def _living(nodes: Sequence[Node], outputs: dict[str, Any]) -> list[Node]:
+    """Return the nodes that the outputs need, in their order."""
+    needed, living = set(outputs), []
+    for node in reversed(nodes):
+        if needed.intersection(node[2]):
+            needed.update(node[1])
+            living.append(node)
+    return living[::-1]
+
+
+def _folded(graph: Graph, outputs: dict[str, Any]) -> list[Node]:
     """Let the node before each closing ``Identity`` write the public name itself."""
     public = {inputs[0]: out[0] for kind, inputs, out, _, _ in graph.nodes if kind == "Identity" and out[0] in outputs}
     made = {name for _, _, out, _, _ in graph.nodes for name in out}

@@ -82,13 +82,22 @@ def _difference(
     probabilities = expected.get("predict_proba")
     worst = None
     if probabilities is not None:
-        worst = _largest(np.abs(probabilities - actual["predict_proba"]))
+        worst = _largest(_distance(probabilities, actual["predict_proba"]))
     if signature.classes is not None or probabilities is not None or expected["predict"].dtype.kind != "f":
         equal = expected["predict"].astype(object) == actual["predict"].astype(object)
         return rows, int(equal.sum()), int((equal | _ties(probabilities, rows)).sum()), worst
-    scale = max(float(np.std(reference["predict"])), float(np.finfo(np.float32).tiny))
-    relative = np.abs(expected["predict"] - actual["predict"]) / np.maximum(scale, np.abs(expected["predict"]))
+    finite = reference["predict"][np.isfinite(reference["predict"])]
+    scale = max(float(np.std(finite)) if finite.size else 0.0, float(np.finfo(np.float32).tiny))
+    relative = _distance(expected["predict"], actual["predict"]) / np.fmax(scale, np.abs(expected["predict"]))
     return rows, None, None, _largest(relative)
+
+
+def _distance(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Return the absolute differences; answers that are both NaN, or the same infinity, are equal."""
+    is_same = (expected == actual) | (np.isnan(expected) & np.isnan(actual))
+    with np.errstate(invalid="ignore"):
+        distance: np.ndarray = np.where(is_same, 0.0, np.abs(expected - actual))
+    return distance
 
 
 def _largest(differences: np.ndarray) -> float:

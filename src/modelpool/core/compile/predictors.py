@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from modelpool.core.compile.graph import Graph, Matrix, NotConvertible
+from modelpool.core.compile.foreign import Inputs, embed, one_label
+from modelpool.core.compile.graph import Graph, Matrix, NeverConvertible, NotConvertible
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,13 @@ class Prediction:
 Emit = Callable[[Graph, Any, Matrix], Prediction]
 PREDICTORS: dict[str, Emit] = {}
 WRAPPERS = frozenset(
-    {"Pipeline", "CalibratedClassifierCV", "GridSearchCV", "RandomizedSearchCV", "VotingClassifier", "VotingRegressor"}
-)
-"""Estimators around pipelines, which may take text."""
+    {
+        "Pipeline", "CalibratedClassifierCV", "GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV",
+        "HalvingRandomSearchCV", "VotingClassifier", "VotingRegressor", "StackingClassifier", "StackingRegressor",
+        "TransformedTargetRegressor",
+    }
+)  # fmt: skip
+"""Estimators around pipelines, which may take text, or a table of numbers and text."""
 
 
 def emits(*names: str) -> Callable[[Emit], Emit]:
@@ -46,14 +51,44 @@ def emits(*names: str) -> Callable[[Emit], Emit]:
 
 def emit_predictor(graph: Graph, estimator: Any, source: Matrix) -> Prediction:
     """Add a fitted predictor; raise :class:`NotConvertible` for one without a compiled form."""
-    name = type(estimator).__name__
-    if not type(estimator).__module__.startswith("sklearn.") or name not in PREDICTORS:
-        raise NotConvertible(f"{name} has no compiled form")
-    if source.is_text and name not in WRAPPERS:
-        raise NotConvertible(f"text reaches {name}")
     if isinstance(getattr(estimator, "classes_", None), list):
         raise NotConvertible("classifiers with several targets have no compiled form")
-    return PREDICTORS[name](graph, estimator, source)
+    name = type(estimator).__name__
+    own = PREDICTORS.get(name) if type(estimator).__module__.startswith("sklearn.") else None
+    if not source.name and (own is None or name not in WRAPPERS):
+        raise NotConvertible(f"numbers and text reach {name}")
+    if own is None:
+        return emit_foreign(graph, estimator, [("X", source)])
+    if source.is_text and name not in WRAPPERS:
+        raise NotConvertible(f"text reaches {name}")
+    try:
+        with graph.attempt():
+            return own(graph, estimator, source)
+    except NeverConvertible:
+        raise
+    except NotConvertible as error:
+        try:
+            return emit_foreign(graph, estimator, [("X", source)])
+        except NotConvertible:
+            raise error from None
+
+
+def emit_foreign(graph: Graph, estimator: Any, inputs: Inputs) -> Prediction:
+    """Add what skl2onnx makes of a predictor, taking ``inputs`` by name."""
+    with graph.attempt():
+        first, *others = embed(graph, estimator, inputs)
+        classes = getattr(estimator, "classes_", None)
+        if classes is None:
+            column = np.asarray([-1, 1], dtype=np.int64)
+            is_one = getattr(estimator, "n_outputs_", 1) == 1
+            return Prediction(values=graph.cast(graph.op("Reshape", first, column) if is_one else first, np.float64))
+        if np.asarray(classes).ndim != 1 or np.asarray(classes).dtype.kind not in "OUbiu":
+            raise NotConvertible(f"the classes of {type(estimator).__name__} have no compiled form")
+        has_probabilities = hasattr(estimator, "predict_proba") and bool(others)
+        return Prediction(
+            labels=one_label(graph, first, np.asarray(classes)),
+            probabilities=graph.cast(others[0], np.float64) if has_probabilities else None,
+        )
 
 
 def two_columns(graph: Graph, positive: str) -> str:

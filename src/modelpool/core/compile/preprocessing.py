@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from modelpool.core.compile.graph import ML, Graph, Matrix, NotConvertible
+from modelpool.core.compile.foreign import embed
+from modelpool.core.compile.graph import ML, Graph, Matrix, NeverConvertible, NotConvertible
 
 Transform = Callable[[Graph, Any, Matrix], Matrix]
 
@@ -17,10 +18,73 @@ def emit_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
     """Add one fitted transformer and return its output; raise :class:`NotConvertible` for an unknown one."""
     if step is None or (isinstance(step, str) and step == "passthrough"):
         return source
+    if not source.name:
+        raise NotConvertible(f"numbers and text reach {type(step).__name__}")
+    own = _TRANSFORMERS.get(type(step).__name__) if type(step).__module__.startswith("sklearn.") else None
+    if own is None:
+        return _foreign_transformer(graph, step, source)
+    try:
+        with graph.attempt():
+            return own(graph, step, source)
+    except NeverConvertible:
+        raise
+    except NotConvertible as error:
+        try:
+            return _foreign_transformer(graph, step, source)
+        except NotConvertible:
+            raise error from None
+
+
+def _foreign_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
+    """Ask skl2onnx; its answer must be one matrix of doubles."""
+    if not source.width:
+        raise NotConvertible(f"no column reaches the step {type(step).__name__}")
+    with graph.attempt():
+        outputs = embed(graph, step, [("X", source)])
+        names_out = getattr(step, "get_feature_names_out", None)
+        if len(outputs) != 1 or names_out is None:
+            raise NotConvertible(f"the step {type(step).__name__} has no compiled form")
+        return Matrix(graph.cast(outputs[0], np.float64), len(names_out()))
+
+
+def invert_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
+    """Add the way back through a fitted transformer, from what it gave to what it took."""
     name = type(step).__name__
-    if not type(step).__module__.startswith("sklearn.") or name not in _TRANSFORMERS:
-        raise NotConvertible(f"the step {name} has no compiled form")
-    return _TRANSFORMERS[name](graph, step, source)
+    if name == "FunctionTransformer" and step.inverse_func is None:
+        return source
+    if name == "FunctionTransformer" and isinstance(step.inverse_func, np.ufunc):
+        operator = _UFUNCS.get(step.inverse_func.__name__)
+        if operator is not None and not step.inv_kw_args:
+            return Matrix(operator(graph, source.name), source.width)
+    if name not in ("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler"):
+        raise NotConvertible(f"the way back through the {name} of a target has no compiled form")
+    slope, offset = _inverse_line(step, name)
+    values = source.name if slope is None else graph.op("Mul", source.name, np.asarray(slope, dtype=np.float64))
+    if offset is not None:
+        values = graph.op("Add", values, np.asarray(offset, dtype=np.float64))
+    return Matrix(values, source.width)
+
+
+def _inverse_line(step: Any, name: str) -> tuple[Any, Any]:
+    """Return factor and summand of the way back; ``None`` for none."""
+    if name == "StandardScaler":
+        return step.scale_ if step.with_std else None, step.mean_ if step.with_mean else None
+    if name == "RobustScaler":
+        return step.scale_ if step.with_scaling else None, step.center_ if step.with_centering else None
+    if name == "MinMaxScaler":
+        return 1.0 / step.scale_, -step.min_ / step.scale_
+    return step.scale_, None
+
+
+_UFUNCS: dict[str, Callable[[Graph, str], str]] = {
+    "exp": lambda graph, value: graph.op("Exp", value),
+    "expm1": lambda graph, value: graph.op("Sub", graph.op("Exp", value), np.asarray(1.0)),
+    "log": lambda graph, value: graph.op("Log", value),
+    "log1p": lambda graph, value: graph.op("Log", graph.op("Add", value, np.asarray(1.0))),
+    "sqrt": lambda graph, value: graph.op("Sqrt", value),
+    "square": lambda graph, value: graph.op("Mul", value, value),
+}
+"""NumPy's functions of one number, as targets and columns are often transformed with."""
 
 
 def choose_columns(
@@ -30,6 +94,8 @@ def choose_columns(
     place = {name: (matrix, index) for matrix, names in sources for index, name in enumerate(names)}
     runs: list[tuple[Matrix, list[int]]] = []
     for name in wanted:
+        if name not in place:
+            raise NotConvertible(f"the column {name!r} is not among the inputs")
         matrix, index = place[name]
         if not runs or runs[-1][0] is not matrix:
             runs.append((matrix, []))
@@ -156,15 +222,40 @@ def _projection(graph: Graph, step: Any, source: Matrix) -> Matrix:
 
 
 def _function_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
-    if step.func is not None:
+    if step.func is None:
+        return source
+    operator = _UFUNCS.get(step.func.__name__) if isinstance(step.func, np.ufunc) else None
+    if operator is None or step.kw_args:
         raise NotConvertible("a FunctionTransformer with a function of its own has no compiled form")
-    return source
+    return Matrix(operator(graph, _numbers(source, step)), source.width)
+
+
+def _binarizer(graph: Graph, step: Any, source: Matrix) -> Matrix:
+    is_above = graph.op("Greater", _numbers(source, step), np.asarray(float(step.threshold)))
+    return Matrix(graph.cast(is_above, np.float64), source.width)
+
+
+def _polynomial_features(graph: Graph, step: Any, source: Matrix) -> Matrix:
+    """Products of columns, multiplied in scikit-learn's order: from the last factor to the first."""
+    factors = [[column for column, power in enumerate(row) for _ in range(power)] for row in step.powers_.tolist()]
+    degree = max((len(row) for row in factors), default=0)
+    if degree == 0:
+        raise NotConvertible("PolynomialFeatures of degree 0 has no compiled form")
+    ones = graph.op("Gather", graph.op("Add", graph.op("Mul", source.name, np.asarray(0.0)), np.asarray(1.0)),
+                    np.asarray([0], dtype=np.int64), axis=1)  # fmt: skip
+    padded = graph.op("Concat", _numbers(source, step), ones, axis=1)
+    product = ""
+    for place in range(degree):
+        columns = [row[-1 - place] if place < len(row) else source.width for row in factors]
+        factor = graph.op("Gather", padded, np.asarray(columns, dtype=np.int64), axis=1)
+        product = graph.op("Mul", product, factor) if product else factor
+    return Matrix(product, len(factors))
 
 
 def _one_hot_encoder(graph: Graph, step: Any, source: Matrix) -> Matrix:
     """All columns at once: text as the index of its category, numbers as they are, compared with one constant each."""
     if step.handle_unknown == "error":
-        raise NotConvertible("OneHotEncoder(handle_unknown='error') refuses unknown categories, which no graph can")
+        raise NeverConvertible("OneHotEncoder(handle_unknown='error') refuses unknown categories, which no graph can")
     if step.handle_unknown == "warn" or getattr(step, "_infrequent_enabled", False):
         raise NotConvertible("OneHotEncoder with infrequent categories has no compiled form")
     columns, wanted = _hot_features(step)
@@ -202,7 +293,7 @@ def _ordinal_encoder(graph: Graph, step: Any, source: Matrix) -> Matrix:
     if not source.is_text:
         raise NotConvertible("OrdinalEncoder of numbers has no compiled form")
     if step.handle_unknown == "error":
-        raise NotConvertible("OrdinalEncoder(handle_unknown='error') refuses unknown categories, which no graph can")
+        raise NeverConvertible("OrdinalEncoder(handle_unknown='error') refuses unknown categories, which no graph can")
     if getattr(step, "_infrequent_enabled", False):
         raise NotConvertible("OrdinalEncoder with infrequent categories has no compiled form")
     codes = graph.cast(_text_codes(graph, source, step.categories_), np.float64)
@@ -254,6 +345,8 @@ _TRANSFORMERS: dict[str, Transform] = {
     "PCA": _projection,
     "TruncatedSVD": _projection,
     "FunctionTransformer": _function_transformer,
+    "Binarizer": _binarizer,
+    "PolynomialFeatures": _polynomial_features,
     "OneHotEncoder": _one_hot_encoder,
     "OrdinalEncoder": _ordinal_encoder,
 }

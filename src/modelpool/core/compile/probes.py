@@ -87,10 +87,19 @@ def _numbers(column: np.ndarray, spec: TensorSpec) -> Iterator[float]:
         middles = (known[:-1] + known[1:]) / 2 if len(known) > 1 else known
         for middle in middles[:: max(1, len(middles) // MIDDLES)][:MIDDLES].tolist():
             yield from (middle, float(np.nextafter(middle, np.inf)), float(np.nextafter(middle, -np.inf)))
+        yield from _rounded_middles(known)
         yield from (low - spread, high + spread, low - 1e3 * spread, high + 1e3 * spread, low, high)
         yield from (0.0, float(known[len(known) // 2]) * (1 + 1e-9), low + spread / 3)
     if spec.nullable:
         yield float("nan")
+
+
+def _rounded_middles(known: np.ndarray) -> Iterator[float]:
+    """Values between neighbours that scikit-learn's trees have rounded to float32: their very thresholds."""
+    rounded = np.unique(known[np.abs(known) < np.finfo(np.float32).max].astype(np.float32)).astype(np.float64)
+    middles = (rounded[:-1] + rounded[1:]) / 2
+    for middle in middles[:: max(1, len(middles) // MIDDLES)][:MIDDLES].tolist():
+        yield from (middle, middle * (1 + 1e-9), middle * (1 - 1e-9))
 
 
 def _shaken(sample: pd.DataFrame, specs: dict[str, TensorSpec], names: list[str]) -> list[pd.DataFrame]:
