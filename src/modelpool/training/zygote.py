@@ -42,7 +42,6 @@ PRELOADED = (
     "sklearn.pipeline",
     "sklearn.preprocessing",
     "sklearn.svm",
-    "skl2onnx",
     "skops.io",
 )
 """Imported once; all leave the process with one thread. ONNX Runtime would not: the child imports it."""
