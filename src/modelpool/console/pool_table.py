@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from modelpool.core.policies.metric_modes import metric_mode, metric_value
 from modelpool.registry.models import ModelAlias, ModelVersion, RegisteredModel
 
-_MAX_METRICS = 5
+_MAX_METRICS = 4
 _MAX_VERSIONS = 200
 
 
