@@ -56,6 +56,24 @@ def reader() -> Any:
     made.feed.stop()
 
 
+def test_reading_goes_on_while_idle_work_waits_for_the_database(reader: Reader) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        began.set()
+        may_end.wait(10)
+
+    reader.feed = ChangeFeed(on_changes=reader._on_changes, on_reset=reader._on_reset, on_idle=wait, idle_s=0)
+    reader.feed.start()
+    assert began.wait(5)
+    try:
+        publish("meanwhile")
+        wait_until(lambda: reader.refs == ["meanwhile"])
+        assert reader.feed.is_fresh
+    finally:
+        may_end.set()
+
+
 def test_changes_arrive_in_order_and_once(reader: Reader) -> None:
     publish("before")
     reader.feed.start()

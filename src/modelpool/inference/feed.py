@@ -22,13 +22,15 @@ MAX_STALENESS_S = 30.0
 
 _MAX_PAUSE_S = 2.0
 _BATCH = 1000
+_IDLE_END_S = 5.0
 
 
 class ChangeFeed:
     """Polls every :data:`POLL_S`; calls ``on_changes`` with what is new, ``on_reset`` when entries may be missed.
 
     A handler that raises for want of the database is called again with the same changes; any other error is answered
-    with ``on_reset``, so that one change cannot stop the feed for ever. ``on_idle`` is called about every ``idle_s``.
+    with ``on_reset``, so that one change cannot stop the feed for ever. ``on_idle`` is called about every ``idle_s``,
+    in a thread of its own: what it writes may wait long for a database that can still be read.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class ChangeFeed:
         self._idle_at = time.monotonic() + idle_s
         self._stop = threading.Event()
         self._started = threading.Event()
+        self._idle_work = threading.Thread(target=self._be_idle, daemon=True)
         self._thread = threading.Thread(target=self._run, name="modelpool-feed", daemon=True)
         self.valid_until = float("-inf")
 
@@ -68,6 +71,8 @@ class ChangeFeed:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        if self._idle_work.is_alive():
+            self._idle_work.join(_IDLE_END_S)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -92,6 +97,7 @@ class ChangeFeed:
         self._failures = 0
         self.valid_until = began + self._max_staleness_s
         self._started.set()
+        self._begin_idle_work()
 
     def _poll(self) -> None:
         close_old_connections()
@@ -99,9 +105,19 @@ class ChangeFeed:
             self._begin_again()
         else:
             self._read_on()
-        if time.monotonic() >= self._idle_at:
-            self._idle_at = time.monotonic() + self._idle_s
+
+    def _begin_idle_work(self) -> None:
+        if time.monotonic() < self._idle_at or self._idle_work.is_alive():
+            return
+        self._idle_at = time.monotonic() + self._idle_s
+        self._idle_work = threading.Thread(target=self._be_idle, name="modelpool-feed-idle", daemon=True)
+        self._idle_work.start()
+
+    def _be_idle(self) -> None:
+        try:
             self._on_idle()
+        finally:
+            self._close_connection()
 
     def _begin_again(self) -> None:
         """Start at the end of the feed; what was cached before is worth nothing."""
