@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import skops.io
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor, make_column_selector, make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.feature_selection import SelectKBest, mutual_info_classif
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor, kernels
+from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, StandardScaler
 
 from modelpool.core.errors import PredictionFailed, UnloadableModel, UntrustedFormat
 from modelpool.core.formats import FORMATS
@@ -19,6 +38,26 @@ from tests.core.formats import hostile
 
 SKLEARN = FORMATS["sklearn"]
 
+OTHERS: dict[str, Callable[[], Any]] = {
+    "adaboost": lambda: AdaBoostClassifier(n_estimators=3),
+    "bagging": lambda: BaggingClassifier(n_estimators=3),
+    "stacking": lambda: StackingClassifier([("a", LogisticRegression()), ("b", GaussianNB())]),
+    "voting": lambda: VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
+    "centroid": NearestCentroid,
+    "pca": lambda: make_pipeline(PCA(2), LogisticRegression()),
+    "polynomial": lambda: make_pipeline(PolynomialFeatures(), LogisticRegression()),
+    "function": lambda: make_pipeline(FunctionTransformer(np.square), LogisticRegression()),
+    "target": lambda: TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1),
+    "gaussian_process": lambda: GaussianProcessClassifier(kernels.Matern() + kernels.DotProduct()),
+    "gaussian_regression": lambda: GaussianProcessRegressor(kernels.RBF() * kernels.ConstantKernel()),
+    "selected": lambda: make_pipeline(SelectKBest(mutual_info_classif, k=2), LogisticRegression()),
+    "temperature": lambda: CalibratedClassifierCV(LogisticRegression(), method="temperature", cv=3),
+    "search": lambda: GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, scoring="roc_auc", cv=StratifiedKFold(3)),
+    "search_of_losses": lambda: GridSearchCV(Ridge(), {"alpha": [1.0]}, scoring="neg_root_mean_squared_error", cv=3),
+    "tweedie": lambda: TweedieRegressor(power=0),
+    "discriminants": QuadraticDiscriminantAnalysis,
+}
+
 
 @pytest.mark.parametrize("family", [*CLASSIFIERS, *REGRESSORS])
 def test_every_family_survives_the_file(family: str) -> None:
@@ -28,6 +67,29 @@ def test_every_family_survives_the_file(family: str) -> None:
     model.fit(frame, labels_of(frame, "text") if is_classifier else score_of(frame))
     loaded, notes = build_estimator(SKLEARN.save(model))
     assert notes == ()
+    assert loaded.predict(frame).tolist() == model.predict(frame).tolist()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_estimators_of_scikit_learn_survive_the_file(name: str) -> None:
+    """What people write trainers for: ensembles, searches by any usual score, Gaussian processes, chosen columns."""
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    target = (rows[:, 0] + rows[:, 1] ** 2 > 0.5).astype(int)
+    model = OTHERS[name]().fit(rows, target)
+    loaded, notes = build_estimator(SKLEARN.save(model))
+    assert notes == ()
+    assert loaded.predict(rows).tolist() == model.predict(rows).tolist()
+
+
+@pytest.mark.parametrize("kinds", [np.number, object, [object, bool], "category", float], ids=str)
+def test_columns_chosen_by_type_survive_the_file(kinds: Any) -> None:
+    frame = table(60)[["age", "city", "visits", "member"]].fillna({"age": 40.0})
+    chosen = make_column_transformer(
+        (StandardScaler(), ["visits"]),
+        (OneHotEncoder(handle_unknown="ignore"), make_column_selector("a|c|m", dtype_include=kinds)),
+    )
+    model = make_pipeline(chosen, LogisticRegression(max_iter=500)).fit(frame, frame["visits"] > 9)
+    loaded, _ = build_estimator(SKLEARN.save(model))
     assert loaded.predict(frame).tolist() == model.predict(frame).tolist()
 
 
