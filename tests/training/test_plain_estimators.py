@@ -87,22 +87,45 @@ def test_no_probabilities_are_promised_where_there_are_none() -> None:
 def test_columns_are_those_of_the_fit_in_its_order() -> None:
     run = RecordingRun(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, 3.0], "y": [1.0, 2.0]}), target="y")
     estimator = LinearRegression().fit(run.features[["b"]], run.labels)
-    assert list(sample_of(run, estimator=estimator).columns) == ["b"]
+    assert [spec.name for spec in derive(estimator, run).inputs] == ["b"]
     estimator = LinearRegression().fit(run.features[["b", "a"]], run.labels)
     assert [spec.name for spec in derive(estimator, run).inputs] == ["b", "a"]
 
 
-def test_columns_that_cannot_be_told_are_an_error_with_advice() -> None:
+def test_columns_that_the_table_has_not_are_an_error_with_advice() -> None:
+    run = RecordingRun(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, 3.0], "y": [1.0, 2.0]}), target="y")
+    estimator = LinearRegression().fit(run.features.rename(columns={"b": "log_b"}), run.labels)
+    with pytest.raises(BadTrainingData, match=r"'log_b'.*Pipeline"):
+        sample_of(run, estimator=estimator)
+
+
+def test_a_bare_matrix_of_the_columns_of_numbers_is_one_input() -> None:
+    run = RecordingRun(FRAME, target="price", columns=COLUMNS)
+    numbers = run.features[["size", "count", "built"]].to_numpy()
+    estimator = DummyRegressor().fit(numbers, run.labels)
+    sample = sample_of(run, estimator=estimator)
+    np.testing.assert_array_equal(np.asarray(sample), numbers)
+    signature = signature_of(run, estimator=estimator, sample=sample)
+    assert signature.inputs == (TensorSpec("inputs", "float64", (-1, 3), nullable=True),)
+    assert signature.example == {"inputs": [1.0, 1.0, 0.0]}
+
+
+def test_a_bare_matrix_of_nobody_knows_what_has_its_width_and_no_sample() -> None:
     run = RecordingRun(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, 3.0], "y": [1.0, 2.0]}), target="y")
     estimator = LinearRegression().fit(run.features.to_numpy()[:, :1], run.labels)
-    with pytest.raises(BadTrainingData, match=r"1 inputs.*has 2.*run\.features"):
-        sample_of(run, estimator=estimator)
+    assert sample_of(run, estimator=estimator) is None
+    signature = signature_of(run, estimator=estimator, sample=None)
+    assert signature.inputs == (TensorSpec("inputs", "float64", (-1, 1), nullable=True),)
+    assert signature.example == {"inputs": [0.0]}
 
 
 def test_the_sample_is_bounded_and_the_same_every_time() -> None:
     run = RecordingRun(pd.DataFrame({"x": np.arange(5000.0), "y": np.arange(5000.0)}), target="y")
     estimator = DummyRegressor().fit(run.features, run.labels)
     sample = sample_of(run, estimator=estimator)
+    assert isinstance(sample, pd.DataFrame)
     assert len(sample) == SAMPLE_ROWS
     assert sample["x"].max() > 4000
-    pd.testing.assert_frame_equal(sample, sample_of(run, estimator=estimator))
+    again = sample_of(run, estimator=estimator)
+    assert isinstance(again, pd.DataFrame)
+    pd.testing.assert_frame_equal(sample, again)

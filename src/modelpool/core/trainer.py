@@ -35,6 +35,7 @@ from modelpool.core.plugins import PluginRegistry
 from modelpool.core.signature import ModelSignature, TensorSpec
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 T = TypeVar("T", bound="Trainer")
@@ -51,14 +52,15 @@ class TrainedModel:
     """What training gives.
 
     ``estimator`` is a fitted scikit-learn estimator (``format="sklearn"``), or the finished bytes of a model file
-    of the named format. ``sample`` holds rows of the features as the estimator takes them, for the signature's
-    example and for the proof of the compiled model; ``figures`` are plots as data (confusion matrix, ROC, …).
+    of the named format. ``sample`` holds rows of the features as the estimator takes them, a frame or a matrix, for
+    the signature's example and for the proof of the compiled model; ``figures`` are plots as data (confusion matrix,
+    ROC, …).
     """
 
     estimator: Any
     format: str = "sklearn"
     signature: ModelSignature | None = None
-    sample: pd.DataFrame | None = None
+    sample: pd.DataFrame | np.ndarray | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     primary_metric: str | None = None
     primary_mode: Literal["max", "min"] = "max"

@@ -21,7 +21,8 @@ import numpy as np
 from modelpool.core.compile import compile_estimator
 from modelpool.core.compile.base import Parity
 from modelpool.core.errors import BadTrainingData, Invalid, ModelpoolError, UnknownTrainer
-from modelpool.core.formats import FORMATS
+from modelpool.core.formats import FORMATS, LoadedModel
+from modelpool.core.runtime.trial import example_inputs
 from modelpool.core.signature import ModelSignature
 from modelpool.core.trainer import TrainedModel, Trainer
 from modelpool.training.child import emit
@@ -52,6 +53,10 @@ if TYPE_CHECKING:
 _LIBRARIES = ("scikit-learn", "numpy", "pandas", "skops", "onnx", "skl2onnx", "onnxruntime", "modelpool")
 _TRIED_ROWS = 5
 _SMALLER_IS_BETTER = ("loss", "error", "rmse", "mse", "mae", "mape", "deviance")
+NO_SAMPLE = (
+    "Not compiled: which columns it was fitted on cannot be told. Fit on run.features or some of its columns by name, "
+    "or return TrainedModel(estimator, sample=…) with rows as the estimator takes them."
+)
 OUT_OF_MEMORY = (
     "Training needed more memory than the job's limit. Train on fewer rows or columns, choose a smaller model, or ask "
     "for a higher memory_limit_bytes."
@@ -153,7 +158,8 @@ def _complete(trained: Any, *, run: ChildRun) -> TrainedModel:
         raise BadTrainingData(f"The trainer returned format {trained.format!r}; known are {known}.")
     sample, signature = trained.sample, trained.signature
     if trained.format == "sklearn":
-        sample = sample_of(run, estimator=trained.estimator) if sample is None else sample
+        if sample is None and signature is None:
+            sample = sample_of(run, estimator=trained.estimator)
         signature = signature or signature_of(run, estimator=trained.estimator, sample=sample)
     elif signature is None:
         signature = FORMATS[trained.format].signature_of(trained.estimator)
@@ -185,10 +191,12 @@ def _save(trained: TrainedModel, *, run: ChildRun, request: TrainRequest, folder
     _prove(plugin.load(data, signature), signature=signature, sample=trained.sample)
     name = f"model{plugin.suffix}"
     (folder / name).write_bytes(data)
+    is_estimator = trained.format == "sklearn" and not is_file
     return TrainResult(
         format=trained.format,
         file=name,
-        is_compilable=trained.format == "sklearn" and not is_file and trained.sample is not None,
+        is_compilable=is_estimator and trained.sample is not None,
+        parity=not_compiled(NO_SAMPLE).to_dict() if is_estimator and trained.sample is None else None,
         signature=signature.to_dict(),
         metrics=dict(trained.metrics),
         primary_metric=trained.primary_metric or "",
@@ -199,13 +207,24 @@ def _save(trained: TrainedModel, *, run: ChildRun, request: TrainRequest, folder
     )
 
 
-def _prove(loaded: Any, *, signature: ModelSignature, sample: pd.DataFrame | None) -> None:
+def _prove(loaded: LoadedModel, *, signature: ModelSignature, sample: pd.DataFrame | np.ndarray | None) -> None:
     """Let the model that was read back from its file predict a few rows: what cannot must not become a version."""
-    if sample is not None and signature.is_tabular:
-        rows = sample.head(_TRIED_ROWS)
-        columns = {spec.name: _column(rows[spec.name], dtype=spec.numpy_dtype) for spec in signature.inputs}
-        loaded.predict(columns, list(signature.methods))
+    if sample is not None:
+        rows = sample[:_TRIED_ROWS]
+        inputs = {signature.inputs[0].name: np.asarray(rows)}
+        if signature.is_tabular:
+            columns = _named(rows, signature) if isinstance(rows, np.ndarray) else rows
+            inputs = {spec.name: _column(columns[spec.name], dtype=spec.numpy_dtype) for spec in signature.inputs}
+        loaded.predict(inputs, list(signature.methods))
+    elif signature.example is not None:
+        loaded.predict(example_inputs(signature), list(signature.methods))
     loaded.close()
+
+
+def _named(rows: np.ndarray[Any, Any], signature: ModelSignature) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=[spec.name for spec in signature.inputs])
 
 
 def _column(values: pd.Series[Any], *, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
