@@ -47,6 +47,24 @@ def test_columns_are_read_in_any_order(text: str) -> None:
     np.testing.assert_array_equal(request.inputs["b"], [2.5, 4])
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_what_else_separates_cells_is_found_by_the_models_columns(delimiter: str) -> None:
+    header, row = ["city", "visits", "member"], ['"Graz, 8010"', "3", "true"]
+    inputs = decode(f"{delimiter.join(header)}\n{delimiter.join(row)}\n", MIXED).inputs
+    assert (list(inputs["city"]), list(inputs["visits"]), list(inputs["member"])) == (["Graz, 8010"], [3], [True])
+    np.testing.assert_array_equal(decode(f"1{delimiter}2\n3{delimiter}4\n", MATRIX).inputs["x"], [[1, 2], [3, 4]])
+
+
+def test_a_comma_wins_where_a_name_holds_another_separator() -> None:
+    odd = ModelSignature((TensorSpec("a;b", "float64"), TensorSpec("c", "float64")), OUTPUTS)
+    np.testing.assert_array_equal(decode("a;b,c\n1,2\n", odd).inputs["a;b"], [1])
+
+
+def test_an_unknown_column_is_shown_in_its_own_letters() -> None:
+    with pytest.raises(SignatureMismatch, match="'Städte\\\\x07' is not an input"):
+        decode("a,b,Städte\x07\n1,2,3\n", NUMBERS)
+
+
 def test_empty_cells_and_absent_columns_are_missing_values() -> None:
     inputs = decode('visits,city,since,member\n3,"Graz, Austria",2024-03-01,TRUE\n4,,,0\n', MIXED).inputs
     assert np.isnan(inputs["age"]).all()

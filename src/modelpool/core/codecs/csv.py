@@ -1,5 +1,6 @@
 """CSV: a header and rows, as of RFC 4180, in UTF-8, separated by commas.
 
+Where they fit the model better, semicolons, tabs or bars separate the cells, as in the files it was trained on.
 A model of columns needs a header that names them, in any order; a nullable column may be left out, an unknown one is
 refused. A model of one matrix takes ``n`` columns, with a header of any names or without one: the first line is a
 header unless all of it are numbers. An empty cell is a missing value. Booleans are ``true`` and ``false`` in any case,
@@ -13,7 +14,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from typing import Any
 
@@ -30,6 +31,9 @@ from modelpool.core.signature import ModelSignature, TensorSpec
 _NUMBER = re.compile(r"[ \t]*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*", re.ASCII)
 _WHOLE = re.compile(r"[ \t]*[+-]?\d{1,40}[ \t]*", re.ASCII)
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+
+_DELIMITERS = ",;\t|"
+_HEAD_CHARS = 1 << 16
 
 Table = list[list[str]]
 
@@ -59,7 +63,9 @@ def _refuse_tensors(body: bytes) -> InferenceRequest:
 
 
 def _read_columns(body: bytes, signature: ModelSignature) -> InferenceRequest:
-    header, rows = _read_header(_read_table(body))
+    text = _read_text_of(body)
+    delimiter = _delimiter_of_columns(text, {spec.name for spec in signature.inputs})
+    header, rows = _read_header(_read_table(text, delimiter=delimiter))
     position = _positions(header, signature)
     _check_widths(rows, width=len(header))
     order = [position.get(spec.name) for spec in signature.inputs]
@@ -76,7 +82,8 @@ def _read_columns(body: bytes, signature: ModelSignature) -> InferenceRequest:
 
 def _read_matrix(body: bytes, signature: ModelSignature) -> InferenceRequest:
     spec = signature.inputs[0]
-    table = _read_table(body)
+    text = _read_text_of(body)
+    table = _read_table(text, delimiter=_delimiter_of_matrix(text))
     has_header = bool(table) and not all(_NUMBER.fullmatch(cell) or not cell for cell in table[0])
     rows = table[1:] if has_header else table
     width = spec.shape[1] if spec.shape[1] >= 0 else len(table[0]) if table else 0
@@ -87,19 +94,50 @@ def _read_matrix(body: bytes, signature: ModelSignature) -> InferenceRequest:
     return InferenceRequest({spec.name: array}, len(rows), signature.methods[:1])
 
 
-def _read_table(body: bytes) -> Table:
-    if body.count(b",") > MAX_VALUES:
-        raise TooLarge(MAX_VALUES, unit="values")
+def _read_text_of(body: bytes) -> str:
     try:
         text = body.decode("utf-8-sig")
-        table = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except UnicodeDecodeError as error:
         raise Malformed(f"The body is not UTF-8: byte {error.start} is wrong.") from error
-    except csv.Error as error:
-        raise Malformed(f"The body is not CSV: {error}.") from error
     if "\x00" in text:
         raise Malformed("A text holds the character NUL.")
-    return table
+    return text
+
+
+def _read_table(text: str, *, delimiter: str) -> Table:
+    if text.count(delimiter) > MAX_VALUES:
+        raise TooLarge(MAX_VALUES, unit="values")
+    try:
+        return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
+    except csv.Error as error:
+        raise Malformed(f"The body is not CSV: {error}.") from error
+
+
+def _delimiter_of_columns(text: str, known: Collection[str]) -> str:
+    """Return what splits the header into most names of the model's columns; a comma of equals."""
+    most, best = 0, _DELIMITERS[0]
+    for delimiter in _DELIMITERS:
+        header = _first_row(text, delimiter=delimiter)
+        count = sum(name in known for name in header)
+        if count == len(header) > 1:
+            return delimiter
+        if count > most:
+            most, best = count, delimiter
+    return best
+
+
+def _delimiter_of_matrix(text: str) -> str:
+    """Return a comma where there is one in the first line, else what else there is."""
+    first = text.lstrip("\r\n").partition("\n")[0]
+    return next((delimiter for delimiter in _DELIMITERS if delimiter in first), _DELIMITERS[0])
+
+
+def _first_row(text: str, *, delimiter: str) -> list[str]:
+    rows = csv.reader(io.StringIO(text[:_HEAD_CHARS], newline=""), delimiter=delimiter)
+    try:
+        return next((row for row in rows if row), [])
+    except csv.Error:
+        return []
 
 
 def _read_header(table: Table) -> tuple[list[str], Table]:
@@ -115,7 +153,7 @@ def _positions(header: list[str], signature: ModelSignature) -> dict[str, int]:
     position: dict[str, int] = {}
     for at, name in enumerate(header):
         if name not in known:
-            errors.add(f"header[{at}]", f"{name[:80]!a} is not an input of this model", "unknown_column")
+            errors.add(f"header[{at}]", f"{name[:80]!r} is not an input of this model", "unknown_column")
         elif name in position:
             errors.add(f"header[{at}]", f"{name!r} occurs twice", "duplicate_column")
         position[name] = at

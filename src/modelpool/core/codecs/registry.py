@@ -22,10 +22,10 @@ def find_codec(content_type: str) -> Codec:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in ("utf-8", "utf8"):
-            raise UnsupportedMediaType(f"Texts are read in UTF-8 only, not in {value.strip()[:40]!a}.")
+            raise UnsupportedMediaType(f"Texts are read in UTF-8 only, not in {value.strip()[:40]!r}.")
     try:
         return CODECS.get(essence.lower())
     except KeyError:
         known = ", ".join(CODECS.names())
-        sent = f"{essence[:80]!a} is" if essence else "No content type was sent; that is"
+        sent = f"{essence[:80]!r} is" if essence else "No content type was sent; that is"
         raise UnsupportedMediaType(f"{sent} not read here; send one of {known}.") from None

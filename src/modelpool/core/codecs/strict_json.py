@@ -67,7 +67,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(built) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Malformed(f"The key {twice[:80]!a} occurs twice in one object.")
+        raise Malformed(f"The key {twice[:80]!r} occurs twice in one object.")
     return built
 
 

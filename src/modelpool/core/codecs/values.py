@@ -75,7 +75,7 @@ def describe(value: Any) -> str:
         return "null"
     if isinstance(value, list | dict):
         return f"{_NAMES[type(value)]} of {len(value)}"
-    shown = ascii(value) if isinstance(value, str) else str(value)
+    shown = repr(value) if isinstance(value, str) else str(value)
     return f"{_NAMES.get(type(value), 'a value')} ({shown[:40]}{'…' if len(shown) > 40 else ''})"
 
 
