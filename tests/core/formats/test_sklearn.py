@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -83,12 +84,14 @@ def test_other_estimators_of_scikit_learn_survive_the_file(name: str) -> None:
 
 @pytest.mark.parametrize("kinds", [np.number, object, [object, bool], "category", float], ids=str)
 def test_columns_chosen_by_type_survive_the_file(kinds: Any) -> None:
-    frame = table(60)[["age", "city", "visits", "member"]].fillna({"age": 40.0})
+    frame = table(60)[["age", "city", "visits", "member"]].fillna({"age": 40.0}).astype({"city": object})
     chosen = make_column_transformer(
         (StandardScaler(), ["visits"]),
         (OneHotEncoder(handle_unknown="ignore"), make_column_selector("a|c|m", dtype_include=kinds)),
     )
-    model = make_pipeline(chosen, LogisticRegression(max_iter=500)).fit(frame, frame["visits"] > 9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas on what it will take for an object one day
+        model = make_pipeline(chosen, LogisticRegression(max_iter=500)).fit(frame, frame["visits"] > 9)
     loaded, _ = build_estimator(SKLEARN.save(model))
     assert loaded.predict(frame).tolist() == model.predict(frame).tolist()
 
@@ -151,6 +154,17 @@ def test_function_is_refused_by_name_when_saved_and_when_loaded() -> None:
         SKLEARN.save(FunctionTransformer(np.savetxt))
     with pytest.raises(UntrustedFormat, match=r"savetxt.*ONNX"):
         build_estimator(hostile.unknown_type())
+
+
+def test_saving_without_memory_does_not_blame_the_model() -> None:
+    class Greedy:
+        def __reduce__(self) -> Any:
+            raise MemoryError
+
+    model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    model.coef_ = Greedy()
+    with pytest.raises(MemoryError):
+        SKLEARN.save(model)
 
 
 def test_zip_bomb_is_refused_by_its_directory() -> None:

@@ -40,6 +40,8 @@ class SklearnFormat(ModelFormat):
 
         try:
             data: bytes = skops.io.dumps(model)
+        except MemoryError:
+            raise
         except Exception as error:
             raise UntrustedFormat(f"skops cannot write a {type(model).__name__}: {_brief(error)}") from error
         _refuse_unreviewed(data)
