@@ -117,6 +117,20 @@ def test_bytes_that_are_not_csv_are_malformed(body: bytes) -> None:
         decode(body, NUMBERS)
 
 
+@pytest.mark.parametrize("cell", ["inf", "-inf", "Infinity", "nan", "1e400", "-1e999"])
+def test_no_cell_is_infinite_or_no_number(cell: str) -> None:
+    """An estimator refuses them, a compiled model would answer: so neither gets them."""
+    assert fields_of(f"a,b\n1,2\n3,{cell}\n", NUMBERS) == {"rows[1].b": "wrong_type"}
+    assert fields_of(f"1,2\n3,{cell}\n", MATRIX) == {"rows[1][1]": "wrong_type"}
+    assert fields_of(f"visits,member,age\n1,true,{cell}\n", MIXED) == {"rows[0].age": "wrong_type"}
+    assert fields_of(f"visits,member\n{cell},true\n", MIXED) == {"rows[0].visits": "wrong_type"}
+
+
+def test_numbers_beyond_float32_are_taken_where_the_signature_has_float64() -> None:
+    assert decode("a,b\n1e300,-1e39\n", NUMBERS).inputs["a"].tolist() == [1e300]
+    assert fields_of("1,1e39\n", MATRIX) == {"rows[0][1]": "out_of_range"}
+
+
 def test_tensors_have_no_csv() -> None:
     signature = ModelSignature((TensorSpec("image", "uint8", (-1, 2, 2)),), OUTPUTS)
     with pytest.raises(UnsupportedMediaType):

@@ -107,3 +107,17 @@ def test_forest_on_a_plain_matrix_compiles(frame: pd.DataFrame) -> None:
     assert made.data is not None
     answers = FORMATS["onnx"].load(made.data, signature).predict({"x": rows}, ["predict"])
     assert answers["predict"].tolist() == model.predict(rows).tolist()
+
+
+def test_compiled_trees_answer_numbers_beyond_float32_like_the_largest_that_fits(frame: pd.DataFrame) -> None:
+    """scikit-learn's trees refuse such rows; the compiled ones take them to the side of all great numbers."""
+    model = _fit(pipeline(CLASSIFIERS["forest"](), scale=False), frame, labels_of(frame, "int"))
+    signature = signature_for(frame, classes=model.classes_)
+    made = compile_estimator(model, signature=signature, sample=frame)
+    assert made.data is not None
+    loaded = FORMATS["onnx"].load(made.data, signature)
+    great, greatest = frame.head(9).assign(income=1e300), frame.head(9).assign(income=3e38)
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="too large"):
+        model.predict(great)
+    answers = loaded.predict(as_arrays(great, signature), ["predict"])["predict"]
+    assert answers.tolist() == model.predict(greatest).tolist()

@@ -111,6 +111,27 @@ def test_text_travels(host: ModelHost) -> None:
     isolated.close()
 
 
+@pytest.mark.slow
+def test_estimator_that_does_not_compile_answers_alike_from_its_own_process(host: ModelHost) -> None:
+    from sklearn.gaussian_process import GaussianProcessClassifier
+
+    from modelpool.core.compile import compile_estimator
+    from modelpool.core.compile.parity import as_arrays
+    from tests.core.compile.families import labels_of, pipeline, signature_for, table
+
+    frame = table(60)
+    fitted = pipeline(GaussianProcessClassifier()).fit(frame, labels_of(frame, "text"))
+    signature = signature_for(frame, classes=fitted.classes_)
+    assert compile_estimator(fitted, signature=signature, sample=frame).data is None
+    isolated = host.load(FORMATS["sklearn"].save(fitted, signature=signature), format="sklearn", signature=signature)
+    arrays = as_arrays(frame, signature)
+    for inputs in (arrays, dict(arrays)):
+        answers = isolated.predict(inputs, signature.methods)
+        assert answers["predict"].tolist() == fitted.predict(frame).tolist()
+        np.testing.assert_allclose(answers["predict_proba"], fitted.predict_proba(frame))
+    isolated.close()
+
+
 def test_preloaded_format_is_imported_in_the_zygote_alone(host: ModelHost) -> None:
     host.preload("onnx")
     assert host._zygote is not None

@@ -84,8 +84,11 @@ def _explain(estimator: Any, error: Exception) -> str:
         found = str(error).partition("for type '<class '")[2].partition("'")[0].rpartition(".")[2]
         inner = found if found and found != name else ""
         return f"{inner} in {name} has no compiled form" if inner else f"{name} has no compiled form"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"skl2onnx cannot convert this {name} ({lines[0][:160].rstrip('.')})"
+    if isinstance(error, NotImplementedError):  # says what is missing; other errors speak of the converter's insides
+        return (
+            f"skl2onnx cannot convert this {name}: {(str(error).strip().splitlines() or ['not implemented'])[0][:160]}"
+        )
+    return f"skl2onnx cannot convert a {name} with these options"
 
 
 def _at_our_version(model: Any) -> Any:
