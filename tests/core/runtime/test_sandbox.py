@@ -88,3 +88,11 @@ def test_process_without_its_parent_ends() -> None:
 def test_private_memory_is_measured() -> None:
     block = bytearray(os.urandom(1) * (32 << 20))
     assert sandbox.private_bytes() > len(block)
+
+
+def test_a_kernel_without_landlock_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    sandbox.warn_of_missing_layers.cache_clear()
+    for version in (0, 6, 0):
+        sandbox.warn_of_missing_layers(version)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "Linux 5.13" in caplog.text

@@ -13,6 +13,7 @@ import msgspec
 from modelpool.core.errors import ModelUnavailable, UnloadableModel
 from modelpool.core.formats.base import ModelFormat
 from modelpool.core.formats.registry import FORMATS, HEAD_BYTES, detect_format
+from modelpool.core.runtime import sandbox
 from modelpool.core.runtime.child import Child, ChildFailed
 from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.model_source import ModelSource
@@ -134,6 +135,7 @@ class ModelHost:
             if self._owner_pid != os.getpid():  # this is a fork of the process that made the host
                 self._owner_pid, self._zygote = os.getpid(), None
             if self._zygote is None:
+                sandbox.warn_of_missing_layers(sandbox.landlock_version())
                 self._zygote = Zygote()
             return self._zygote
 

@@ -7,13 +7,17 @@ libraries, no writing, no execution, no TCP, no signals to others. The system-ca
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import resource
 import signal
 import struct
 import sys
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -36,6 +40,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def landlock_version() -> int:
     """Return the kernel's Landlock ABI, 0 where there is none."""
     return max(int(_libc.syscall(_CREATE_RULESET, None, 0, 1)), 0)
+
+
+@lru_cache(maxsize=8)
+def warn_of_missing_layers(landlock: int) -> None:
+    """Log, once in a process, that model processes will see files; ``landlock`` is :func:`landlock_version`."""
+    if landlock == 0:
+        logger.warning(
+            "this kernel has no Landlock: processes that open uploaded models are held by limits of memory, time and "
+            "file size only, and can read what this user can read. Use Linux 5.13 or later with Landlock enabled, or "
+            "let only people upload whom you trust."
+        )
 
 
 def enter(*, memory_bytes: int, cpu_seconds: int | None, parent_pid: int) -> int:
