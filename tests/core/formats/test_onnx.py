@@ -106,6 +106,41 @@ def test_columns_of_a_given_signature_fill_one_matrix() -> None:
     assert model.predict(table, ["predict"])["predict"].tolist() == [[1, 2]]
 
 
+@pytest.mark.parametrize("exported_for", [1, 4])
+@pytest.mark.parametrize("n_rows", [1, 4, 6])
+def test_graph_exported_for_a_number_of_rows_takes_any(exported_for: int, n_rows: int) -> None:
+    data = _graph(
+        [_info("in", TensorProto.FLOAT, exported_for, 2)],
+        [_info("out", TensorProto.FLOAT, exported_for, 2)],
+        [helper.make_node("Neg", ["in"], ["out"])],
+    )
+    rows = np.arange(n_rows * 2, dtype=np.float32).reshape(n_rows, 2)
+    answers = ONNX.load(data, ONNX.signature_of(data)).predict({"in": rows}, ["predict"])
+    assert answers["predict"].tolist() == (-rows).tolist()
+
+
+def test_zipmap_of_one_row_takes_any_number(rows: np.ndarray) -> None:
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+
+    model = LogisticRegression().fit(rows, np.array(["no", "yes"])[np.arange(len(rows)) % 2])
+    made = convert_sklearn(model, initial_types=[("X", FloatTensorType([1, 3]))])
+    data = bytes(made.SerializeToString())
+    answers = ONNX.load(data, ONNX.signature_of(data)).predict({"X": rows}, ["predict", "predict_proba"])
+    assert answers["predict"].tolist() == model.predict(rows).tolist()
+    np.testing.assert_allclose(answers["predict_proba"], model.predict_proba(rows), atol=1e-5)
+
+
+def test_answer_of_fewer_rows_than_were_asked_is_a_failed_prediction() -> None:
+    data = _graph(
+        [_info("in", TensorProto.FLOAT, 4, 2)],
+        [_info("out", TensorProto.FLOAT, 1, 2)],
+        [helper.make_node("ReduceMax", ["in"], ["out"], keepdims=1, noop_with_empty_axes=0)],
+    )
+    with pytest.raises(PredictionFailed, match="1 rows for 4"):
+        ONNX.load(data, ONNX.signature_of(data)).predict({"in": np.zeros((2, 2), np.float32)}, ["predict"])
+
+
 def test_wrong_width_at_a_call_is_a_failed_prediction() -> None:
     model = ONNX.load(hostile.identity(), ONNX.signature_of(hostile.identity()))
     with pytest.raises(PredictionFailed, match="refuses"):
