@@ -169,13 +169,23 @@ def test_a_wrong_signature_is_refused_and_leaves_nothing(
     assert_nothing_is_left(model, "default")
 
 
+_COLUMN = {"name": "x", "dtype": "float32", "shape": [-1]}
+
+
 @pytest.mark.parametrize(
     ("metadata", "field"),
     [({"name": "x"}, "metadata"), ({"metrics": {"a": "b"}}, "metadata.metrics.a"),
      ({"tags": {"a": 1}}, "metadata.tags.a"),
      ({"activate": "yes"}, "metadata.activate"), ({"signature": {"inputs": 1}}, "metadata.signature.inputs"),
      ({"format": "pickle"}, "metadata.format"), ({"format": "sklearn"}, "metadata.format"), ([], "metadata"),
-     ({"description": 5}, "metadata.description"), ({"params": {"a": "x" * 300_000}}, "metadata.params")],
+     ({"description": 5}, "metadata.description"), ({"params": {"a": "x" * 300_000}}, "metadata.params"),
+     ({"signature": {"inputs": [], "outputs": [_COLUMN]}}, "metadata.signature.inputs"),
+     ({"signature": {"inputs": [_COLUMN], "outputs": []}}, "metadata.signature.outputs"),
+     ({"signature": {"inputs": [_COLUMN], "outputs": [_COLUMN, _COLUMN]}}, "metadata.signature.outputs"),
+     *(({"signature": {"inputs": [{**_COLUMN, "shape": shape}], "outputs": [_COLUMN]}},
+        "metadata.signature.inputs[0].shape") for shape in ([], [3], [-1, 0], [-1, -2], [-1] * 17)),
+     ({"signature": {"inputs": [{**_COLUMN, "name": ""}], "outputs": [_COLUMN]}},
+      "metadata.signature.inputs[0].name")],
 )  # fmt: skip
 def test_wrong_metadata_is_named_before_anything_is_stored(
     model: RegisteredModel, upload: Upload, onnx_file: bytes, metadata: Any, field: str

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from modelpool.core.errors import InvalidField
+from modelpool.core.signature import ModelSignature, TensorSpec
 
 MAX_TAGS = 100
 MAX_TAG_KEY_CHARS = 250
@@ -18,6 +19,10 @@ MAX_DESCRIPTION_CHARS = 20_000
 MAX_METRICS = 1000
 MAX_METRIC_NAME_CHARS = 250
 MAX_PARAMS_BYTES = 262_144
+MAX_TENSORS = 10_000
+MAX_TENSOR_NAME_CHARS = 250
+MAX_DIMENSIONS = 16
+MAX_SIGNATURE_BYTES = 4 * 2**20
 
 
 def check_tags(tags: object, *, field: str = "tags") -> dict[str, str]:
@@ -118,3 +123,26 @@ def _check_text(value: object, *, field: str, limit: int) -> str:
     if clean_text(value) != value:
         raise InvalidField(field[:300], "holds characters that cannot be stored (NUL, or half of a surrogate pair).")
     return value
+
+
+def check_signature(signature: ModelSignature, *, field: str = "signature") -> ModelSignature:
+    """Return the signature; raise :class:`InvalidField` that names what no model can have."""
+    for side, specs in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        if not 1 <= len(specs) <= MAX_TENSORS:
+            raise InvalidField(f"{field}.{side}", f"has {len(specs)} entries; a model has 1 to {MAX_TENSORS}.")
+        for at, spec in enumerate(specs):
+            _check_tensor(spec, field=f"{field}.{side}[{at}]")
+        if len({spec.name for spec in specs}) != len(specs):
+            raise InvalidField(f"{field}.{side}", "has a name twice.")
+    if len(msgspec.json.encode(signature)) > MAX_SIGNATURE_BYTES:
+        raise InvalidField(field, f"is longer than {MAX_SIGNATURE_BYTES} bytes as JSON.")
+    return signature
+
+
+def _check_tensor(spec: TensorSpec, *, field: str) -> None:
+    if not 1 <= len(spec.name) <= MAX_TENSOR_NAME_CHARS or not spec.name.isprintable():
+        raise InvalidField(f"{field}.name", f"must be one line of 1 to {MAX_TENSOR_NAME_CHARS} characters.")
+    if not 1 <= len(spec.shape) <= MAX_DIMENSIONS or spec.shape[0] != -1:
+        raise InvalidField(f"{field}.shape", f"must be -1, for the rows, and at most {MAX_DIMENSIONS - 1} sizes.")
+    if any(size != -1 and size < 1 for size in spec.shape):
+        raise InvalidField(f"{field}.shape", "holds a size that is neither positive nor -1, for any.")

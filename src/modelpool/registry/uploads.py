@@ -21,7 +21,7 @@ from modelpool.core.formats import FORMATS, ModelFormat, detect_format
 from modelpool.core.formats.registry import HEAD_BYTES
 from modelpool.core.runtime.isolation import Inspection, ModelHost
 from modelpool.core.signature import ModelSignature
-from modelpool.registry.limits import check_description, check_metrics, check_params, check_tags
+from modelpool.registry.limits import check_description, check_metrics, check_params, check_signature, check_tags
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.pools import delete_model_if_unused, find_model, get_or_create_model, store_of
 from modelpool.registry.versions import NewVersion, register_version
@@ -68,6 +68,8 @@ def read_metadata(metadata: object) -> UploadMetadata:
     check_metrics(checked.metrics, field="metadata.metrics")
     check_params(checked.params, field="metadata.params")
     check_description(checked.description, field="metadata.description")
+    if checked.signature is not None:
+        check_signature(checked.signature, field="metadata.signature")
     if checked.format is not None and checked.format not in FORMATS:
         raise InvalidField("metadata.format", f"{checked.format[:80]!r} is not one of {', '.join(FORMATS.names())}.")
     return checked
