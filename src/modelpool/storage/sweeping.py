@@ -138,8 +138,8 @@ def remove_bytes(artifact: Artifact) -> bool:
         get_store(artifact.store).delete(artifact.key)
         reach("artifact.removed")
         Artifact.unscoped.filter(pk=artifact.pk, state=Artifact.State.DELETED).delete()
-    except (ModelpoolError, RestrictedError):
-        log.warning("artifact %s is deleted but could not be removed yet", artifact.pk, exc_info=True)
+    except (ModelpoolError, RestrictedError) as error:
+        log.warning("artifact %s is deleted but could not be removed yet: %s", artifact.pk, error)
         return False
     return True
 
