@@ -20,7 +20,7 @@ def emit_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
         return source
     if not source.name:
         raise NotConvertible(f"numbers and text reach {type(step).__name__}")
-    own = _TRANSFORMERS.get(type(step).__name__) if type(step).__module__.startswith("sklearn.") else None
+    own = TRANSFORMERS.get(type(step).__name__) if type(step).__module__.startswith("sklearn.") else None
     if own is None:
         return _foreign_transformer(graph, step, source)
     try:
@@ -330,7 +330,7 @@ def _numbers(source: Matrix, step: Any) -> str:
     return source.name
 
 
-_TRANSFORMERS: dict[str, Transform] = {
+TRANSFORMERS: dict[str, Transform] = {
     "Pipeline": _pipeline,
     "FeatureUnion": _feature_union,
     "SimpleImputer": _simple_imputer,
@@ -350,3 +350,4 @@ _TRANSFORMERS: dict[str, Transform] = {
     "OneHotEncoder": _one_hot_encoder,
     "OrdinalEncoder": _ordinal_encoder,
 }
+"""Compiled forms by the name of the scikit-learn class; what is missing here is left to skl2onnx."""
