@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connections, transaction
 
 from modelpool import conf
 from modelpool.core.errors import DatabaseUnavailable
@@ -174,10 +174,13 @@ def test_activations_under_load_fail_no_request(
     done = threading.Event()
 
     def activate() -> None:
-        for number in range(2, 8):
-            register(tenant, "churn", no_model if number % 2 == 0 else yes_model)
-            time.sleep(0.35)
-        done.set()
+        try:
+            for number in range(2, 8):
+                register(tenant, "churn", no_model if number % 2 == 0 else yes_model)
+                time.sleep(0.35)
+        finally:
+            done.set()
+            connections.close_all()
 
     async def keep_asking(client: Any) -> list[Any]:
         answers = []
