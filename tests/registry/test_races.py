@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from modelpool.core.errors import (
     ModelNotFound,
     ModelpoolError,
     QuotaExceeded,
+    TenantNotFound,
     VersionIsActive,
     VersionNotFound,
 )
@@ -35,6 +37,7 @@ from modelpool.registry.services import (
 from modelpool.storage.models import Artifact
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import AuditEvent, Change, Tenant
+from modelpool.tenants.services import create_key, create_tenant, delete_tenant, update_tenant
 
 MakeNew = Callable[..., NewVersion]
 THREADS = 8
@@ -196,3 +199,20 @@ def test_a_model_deleted_while_others_work_on_it_leaves_nothing(
     for table in (RegisteredModel, ModelVersion, Activation):
         assert not table.unscoped.exists()
     assert not Artifact.unscoped.filter(state="ready").exists()
+
+
+def test_a_tenant_is_deleted_or_gets_a_model_but_never_both(actor: Actor, transactional_db: None) -> None:
+    def refuse_if_it_has_models(row: Tenant) -> None:
+        if RegisteredModel.objects.for_tenant(row).exists():
+            raise Conflict("it owns models")
+
+    for round_ in range(5):
+        tenant = create_tenant(f"short-lived-{round_}", actor=actor)
+        deleted, made, *_ = at_once(
+            partial(delete_tenant, tenant, actor=actor, check=refuse_if_it_has_models),
+            partial(create_model, tenant, name="churn", actor=actor),
+            partial(create_key, tenant=tenant, role="viewer", actor=actor),
+            partial(update_tenant, tenant, actor=actor, display_name="x"),
+        )
+        assert isinstance(made, TenantNotFound if deleted is None else RegisteredModel)
+        assert Tenant.objects.filter(pk=tenant.pk).exists() is (deleted is not None)

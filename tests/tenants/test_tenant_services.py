@@ -49,6 +49,58 @@ def test_unknown_fields_and_stores_are_named(tenant, actor):
         services.update_tenant(tenant, actor=actor, max_models=-1)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_models", 2**31),
+        ("max_storage_bytes", 2**63),
+        ("display_name", "x" * 201),
+        ("display_name", "a\0b"),
+        ("default_policy", "best"),
+        ("default_policy", {"name": "best_metric", "mode": "most"}),
+    ],
+)
+def test_what_no_database_could_keep_is_refused_by_name(tenant, actor, field, value):
+    with pytest.raises(InvalidField) as caught:
+        services.update_tenant(tenant, actor=actor, **{field: value})
+    assert caught.value.errors[0].field == field
+
+
+def test_a_policy_is_kept_in_its_full_form(tenant, actor):
+    assert services.update_tenant(tenant, actor=actor, default_policy="latest").default_policy == {"name": "latest"}
+    assert services.update_tenant(tenant, actor=actor, default_policy={}).default_policy == {}
+
+
+def test_what_changes_nothing_is_neither_audited_nor_told(tenant, actor):
+    services.update_tenant(tenant, actor=actor, display_name="Acme", max_models=3)
+    events, changes = AuditEvent.objects.count(), Change.objects.count()
+    services.update_tenant(tenant, actor=actor, display_name="Acme", max_models=3)
+    assert (AuditEvent.objects.count(), Change.objects.count()) == (events, changes)
+    services.update_tenant(tenant, actor=actor, display_name="Acme", max_models=4)
+    assert AuditEvent.objects.order_by("-id")[0].details == {"before": {"max_models": 3}, "after": {"max_models": 4}}
+
+
+def test_a_tenant_that_is_gone_is_not_found(tenant, actor):
+    services.delete_tenant(tenant, actor=actor)
+    for change in (
+        lambda: services.update_tenant(tenant, actor=actor, display_name="x"),
+        lambda: services.delete_tenant(tenant, actor=actor),
+        lambda: services.create_key(tenant=tenant, role="viewer", actor=actor),
+    ):
+        with pytest.raises(TenantNotFound):
+            change()
+
+
+def test_a_tenant_that_may_not_be_deleted_stays(tenant, actor):
+    def refuse(row):
+        raise Conflict(f"{row} owns things")
+
+    with pytest.raises(Conflict, match="acme owns things"):
+        services.delete_tenant(tenant, actor=actor, check=refuse)
+    assert services.get_tenant("acme") == tenant
+    assert not AuditEvent.objects.filter(action="tenant.delete").exists()
+
+
 def test_the_default_tenant_cannot_be_deleted(actor):
     with pytest.raises(Conflict):
         services.delete_tenant(services.get_tenant("default"), actor=actor)
@@ -113,6 +165,12 @@ class TestPeople:
         assert not person_may(ann, Permission.ADMINISTER, tenant=tenant)
         assert list(tenants_where(ann, Permission.DEVELOP)) == [tenant]
         assert not tenants_where(ann, Permission.ADMINISTER).exists()
+
+    def test_giving_the_same_role_again_writes_nothing(self, tenant, actor):
+        ann = services.create_user("ann", password=PASSWORD, actor=actor)
+        services.set_member(tenant, user=ann, role="viewer", actor=actor)
+        services.set_member(tenant, user=ann, role="viewer", actor=actor)
+        assert AuditEvent.objects.filter(action="member.set").count() == 1
 
     def test_an_operator_may_everything_everywhere(self, tenant, actor):
         olga = services.create_user("olga", password=PASSWORD, actor=actor, is_operator=True)

@@ -1,7 +1,12 @@
-"""Every change to tenants, members and keys: one transaction each, with its audit row and its feed entry."""
+"""Every change to tenants, members and keys: one transaction each, with its audit row and its feed entry.
+
+Changes that name a tenant lock its row first and take the feed's lock last, an order that cannot dead-lock: PostgreSQL
+looks at foreign keys when a transaction ends, and would then wait for whoever deletes the tenant meanwhile.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +19,7 @@ from django.utils import timezone
 from modelpool import conf
 from modelpool.core.errors import Conflict, InvalidField, KeyNotFound, MemberNotFound, NameTaken, TenantNotFound
 from modelpool.core.names import check_name
+from modelpool.core.policies import parse_policy
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.changes import publish_change
@@ -22,7 +28,9 @@ from modelpool.tenants.models import APIKey, Change, Member, Tenant, User
 from modelpool.tenants.roles import TENANT_ROLES, Role
 
 DEFAULT_TENANT = "default"
+MAX_LABEL_CHARS = 200
 
+_QUOTAS = {"max_storage_bytes": 2**63 - 1, "max_models": 2**31 - 1, "max_queued_jobs": 2**31 - 1}
 _TENANT_FIELDS = frozenset(
     {"display_name", "is_active", "store", "default_policy", "max_storage_bytes", "max_models", "max_queued_jobs"}
 )
@@ -39,7 +47,7 @@ def get_tenant(name: str) -> Tenant:
 def create_tenant(name: str, *, actor: Actor, **fields: Any) -> Tenant:
     """Create a tenant; raise :class:`NameTaken` when the name is in use."""
     check_name(name)
-    _check_tenant_fields(fields)
+    fields = _check_tenant_fields(fields)
     try:
         with transaction.atomic():
             tenant = Tenant.objects.create(name=name, **fields)
@@ -51,32 +59,38 @@ def create_tenant(name: str, *, actor: Actor, **fields: Any) -> Tenant:
 
 
 def update_tenant(tenant: Tenant, *, actor: Actor, **fields: Any) -> Tenant:
-    """Change quotas, store, policy or suspension of a tenant."""
-    _check_tenant_fields(fields)
+    """Change quotas, store, policy or suspension of a tenant; what is as it was is not written."""
+    checked = _check_tenant_fields(fields)
     with transaction.atomic():
-        row = Tenant.objects.select_for_update().get(pk=tenant.pk)
-        before = {name: getattr(row, name) for name in fields}
-        for name, value in fields.items():
+        row = _lock(tenant)
+        before = {name: getattr(row, name) for name in checked if getattr(row, name) != checked[name]}
+        if not before:
+            return row
+        after = {name: checked[name] for name in before}
+        for name, value in after.items():
             setattr(row, name, value)
-        row.save(update_fields=list(fields))
-        audit.record(
-            "tenant.update", actor=actor, tenant=row, target=row.name, details={"before": before, "after": fields}
-        )
+        row.save(update_fields=list(after))
+        details = {"before": before, "after": after}
+        audit.record("tenant.update", actor=actor, tenant=row, target=row.name, details=details)
         _publish_tenant(row)
     return row
 
 
-def delete_tenant(tenant: Tenant, *, actor: Actor) -> None:
-    """Delete a tenant, its keys, members and rows; callers decide first whether it may still own models.
+def delete_tenant(tenant: Tenant, *, actor: Actor, check: Callable[[Tenant], None] | None = None) -> None:
+    """Delete a tenant, its keys, members and rows; the tenant ``default`` cannot be deleted.
 
-    The bytes of its artifacts become orphans that the sweep removes. The tenant ``default`` cannot be deleted.
+    ``check`` is called with the tenant locked, when nobody can add anything to it, and raises for one that may not be
+    deleted. The bytes of its artifacts become orphans that the sweep removes.
     """
     if tenant.name == DEFAULT_TENANT:
         raise Conflict("The tenant 'default' cannot be deleted; suspend it with is_active=false.")
     with transaction.atomic():
-        audit.record("tenant.delete", actor=actor, tenant=tenant, target=tenant.name)
-        _publish_tenant(tenant)
-        Tenant.objects.filter(pk=tenant.pk).delete()
+        row = _lock(tenant, for_deletion=True)
+        if check is not None:
+            check(row)
+        audit.record("tenant.delete", actor=actor, tenant=row, target=row.name)
+        Tenant.objects.filter(pk=row.pk).delete()
+        _publish_tenant(row)
 
 
 def create_key(
@@ -88,8 +102,11 @@ def create_key(
         raise InvalidField("role", f"{role!r} is not one of {', '.join(allowed)}.")
     if expires_in_days is not None and not 0 < expires_in_days <= 36500:
         raise InvalidField("expires_in_days", "must be more than 0 and at most 36500.")
+    _check_label("name", name)
     secret = make_secret()
     with transaction.atomic():
+        if tenant is not None:
+            _lock(tenant)
         key = APIKey.objects.create(
             tenant=tenant,
             name=name,
@@ -172,8 +189,13 @@ def set_member(tenant: Tenant, *, user: User, role: str, actor: Actor) -> Member
     if role not in TENANT_ROLES:
         raise InvalidField("role", f"{role!r} is not one of {', '.join(TENANT_ROLES)}.")
     with transaction.atomic():
-        member: Member
-        member, _ = Member.unscoped.update_or_create(tenant=tenant, user=user, defaults={"role": role})
+        _lock(tenant)
+        known: Member | None = Member.objects.for_tenant(tenant).filter(user=user).first()
+        if known is not None and known.role == role:
+            return known
+        member = known or Member(tenant=tenant, user=user)
+        member.role = role
+        member.save()
         audit.record("member.set", actor=actor, tenant=tenant, target=user.username, details={"role": role})
     return member
 
@@ -192,16 +214,34 @@ def keys_of(tenant: Tenant | None) -> Any:
     return APIKey.objects.for_tenant(tenant) if tenant else APIKey.unscoped.filter(tenant=None)
 
 
-def _check_tenant_fields(fields: dict[str, Any]) -> None:
+def _lock(tenant: Tenant, *, for_deletion: bool = False) -> Tenant:
+    """Return the tenant's present row, locked until the transaction ends; rows that refer to it can still be added."""
+    row = Tenant.objects.select_for_update(no_key=not for_deletion).filter(pk=tenant.pk).first()
+    if row is None:
+        raise TenantNotFound(tenant.name)
+    return row
+
+
+def _check_tenant_fields(fields: dict[str, Any]) -> dict[str, Any]:
     for name in fields.keys() - _TENANT_FIELDS:
         raise InvalidField(name, f"is not a field of a tenant; those are {', '.join(sorted(_TENANT_FIELDS))}.")
     stores = conf.settings().stores
     if "store" in fields and fields["store"] not in stores:
         raise InvalidField("store", f"{fields['store']!r} is not configured; stores are {', '.join(sorted(stores))}.")
-    for name in ("max_storage_bytes", "max_models", "max_queued_jobs"):
+    for name, most in _QUOTAS.items():
         value = fields.get(name)
-        if value is not None and value < 0:
-            raise InvalidField(name, "must not be negative.")
+        if value is not None and not 0 <= value <= most:
+            raise InvalidField(name, f"must be from 0 to {most}.")
+    _check_label("display_name", fields.get("display_name", ""))
+    if fields.get("default_policy", {}) == {}:  # left to the installation
+        return fields
+    return fields | {"default_policy": parse_policy(fields["default_policy"], field="default_policy").to_dict()}
+
+
+def _check_label(field: str, text: str) -> None:
+    """Refuse what PostgreSQL would not store."""
+    if len(text) > MAX_LABEL_CHARS or "\0" in text:
+        raise InvalidField(field, f"must be a text of at most {MAX_LABEL_CHARS} characters, without NUL.")
 
 
 def _publish_tenant(tenant: Tenant) -> None:

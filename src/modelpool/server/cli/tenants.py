@@ -93,7 +93,7 @@ def delete(
     refuse_unless_empty(tenant)
     if not yes:
         typer.confirm(f"Delete tenant {name!r}, its keys and its members?", abort=True)
-    services.delete_tenant(tenant, actor=_cli())
+    services.delete_tenant(tenant, actor=_cli(), check=refuse_unless_empty)
     tell(f"Deleted tenant {name!r}.")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.urls import path, reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,7 +16,6 @@ from modelpool.api.v1.documents.tenants import (
 )
 from modelpool.api.v1.emptiness import refuse_unless_empty
 from modelpool.core.errors import PermissionDenied
-from modelpool.core.policies import parse_policy
 from modelpool.http.filters import boolean, text
 from modelpool.http.idempotent_views import idempotent
 from modelpool.http.openapi import describe
@@ -51,7 +48,6 @@ class TenantsView(ApiView):
     def post(self, request: Request) -> Response:
         """Create one."""
         fields = changes_of(self.read(NewTenant))
-        _check_policy(fields)
         tenant = create_tenant(fields.pop("name"), actor=self.actor, **fields)
         return created(present_tenant_in_full(tenant), location=reverse("api-v1:tenant", args=[tenant.name]))
 
@@ -73,23 +69,14 @@ class TenantView(ApiView):
         not_theirs = sorted(fields.keys() - _OF_ADMINS)
         if not_theirs and not self.caller.is_operator:
             raise PermissionDenied(f"Only an operator may change {', '.join(not_theirs)} of a tenant.")
-        _check_policy(fields)
         row = update_tenant(self.tenant, actor=self.actor, **fields) if fields else self.tenant
         return Response(present_tenant_in_full(row))
 
     @describe("Delete a tenant that owns no models and datasets", tag="tenants", status=204)
     def delete(self, request: Request, tenant: str) -> Response:
         """Delete it with its keys and members."""
-        refuse_unless_empty(self.tenant)
-        delete_tenant(self.tenant, actor=self.actor)
+        delete_tenant(self.tenant, actor=self.actor, check=refuse_unless_empty)
         return no_content()
-
-
-def _check_policy(fields: dict[str, Any]) -> None:
-    """Check the policy of models to come; ``{}`` leaves it to the installation."""
-    form = fields.get("default_policy", {})
-    if form != {}:
-        fields["default_policy"] = parse_policy(form, field="default_policy").to_dict()
 
 
 urlpatterns = [
