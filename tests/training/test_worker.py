@@ -17,7 +17,7 @@ from modelpool import conf
 from modelpool.core.formats import FORMATS
 from modelpool.core.signature import ModelSignature
 from modelpool.registry.models import ModelVersion
-from modelpool.storage.services import read_artifact
+from modelpool.storage.services import read_artifact, storage_used
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import AuditEvent, Tenant
 from modelpool.training import job_report, services
@@ -348,6 +348,22 @@ def test_a_job_waits_for_a_store_that_is_away(
     (tmp_path / "away").rename(store)
     job = wait_for_end(job)
     assert (job.state, job.attempt, job.version_number) == (State.SUCCEEDED, 1, 1)
+
+
+def test_a_version_that_does_not_fit_the_quota_leaves_no_file(
+    worker: WorkerProcess, tenant: Tenant, make_job: MakeJob
+) -> None:
+    done = wait_for_end(make_job(tenant, "straight_line"))
+    first = version_of(done)
+    assert first.artifact is not None
+    assert first.compiled is not None
+    job = make_job(tenant, "straight_line", dataset=done.dataset)
+    used = storage_used(tenant)
+    tenant.max_storage_bytes = used + first.artifact.size_bytes + first.compiled.size_bytes // 2
+    tenant.save()
+    job = wait_for_end(job)
+    assert (job.state, job.error_code) == (State.FAILED, "storage_quota_exceeded")
+    assert storage_used(tenant) == used
 
 
 def test_the_web_side_imports_no_heavy_library() -> None:

@@ -129,14 +129,17 @@ class Attempt:
             except _OUTAGES as error:
                 pause_s = next(pauses_s, None)
                 if pause_s is None or keeper.lost.is_set():
+                    publication.discard()
                     raise
                 logger.warning("job %s: storing waits %s s: %s", self.job.pk, pause_s, error)
                 connection.close()
                 time.sleep(pause_s)
             except (DataError, IntegrityError) as error:
+                publication.discard()
                 self._fail("trainer_failed", f"What the trainer made cannot be recorded: {error}".partition("\n")[0])
                 return
             except ModelpoolError as error:
+                publication.discard()
                 self._fail(error.code, error.detail)
                 return
         logger.info("job %s: version %s of model %s", self.job.pk, version.number, self.job.model.name)

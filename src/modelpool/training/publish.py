@@ -38,10 +38,15 @@ class Publication:
         try:
             return self._register(self.artifact, self.compiled)
         except LeaseLost:
-            for file in (self.artifact, self.compiled):
-                if file is not None:
-                    discard_artifact(file)
+            self.discard()
             raise
+
+    def discard(self) -> None:
+        """Take back the files that are stored, when no version will name them."""
+        for file in (self.artifact, self.compiled):
+            if file is not None:
+                discard_artifact(file)
+        self.artifact = self.compiled = None
 
     def _register(self, artifact: Artifact, compiled: Artifact | None) -> ModelVersion:
         return register_version(
