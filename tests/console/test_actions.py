@@ -130,6 +130,17 @@ def test_training_starts_from_a_file(sign_in, pool):
     assert response.redirect_chain[-1][0] == reverse("admin:training_trainingjob_change", args=[job.pk])
 
 
+def test_a_training_that_is_refused_leaves_no_dataset(sign_in, pool):
+    Tenant.objects.filter(pk=pool.tenant.pk).update(max_queued_jobs=0)
+    before = Dataset.objects.for_tenant(pool.tenant).count()
+    response = do(
+        sign_in("scientist", pool.tenant), "registry_registeredmodel_train", pool.model,
+        file=SimpleUploadedFile("table.csv", b"x,y\n1,a\n"), trainer="tabular_classifier", target="y",
+    )  # fmt: skip
+    assert "which is its quota" in response.content.decode()
+    assert Dataset.objects.for_tenant(pool.tenant).count() == before
+
+
 @pytest.mark.parametrize("params", ["[1]", "{", '"x"'])
 def test_bad_parameters_are_explained(sign_in, pool, params):
     file = SimpleUploadedFile("table.csv", b"x,y\n1,a\n", content_type="text/csv")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
 
 from modelpool import conf
@@ -17,14 +21,16 @@ from modelpool.core.errors import (
     InvalidField,
     InvalidName,
     JobNotFound,
+    ModelNotFound,
     QuotaExceeded,
     TooLarge,
     Unavailable,
     UnknownTrainer,
 )
 from modelpool.registry.models import RegisteredModel
+from modelpool.registry.services import delete_model, get_or_create_model
 from modelpool.storage.models import Artifact
-from modelpool.storage.services import read_artifact
+from modelpool.storage.services import read_artifact, storage_used
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import AuditEvent, Tenant
 from modelpool.training import services
@@ -77,6 +83,25 @@ def test_an_unknown_format_and_an_empty_file_are_refused(tenant: Tenant, actor: 
         services.create_dataset(tenant, chunks=[b""], format="csv", actor=actor)
     assert not Dataset.unscoped.exists()
     assert not Artifact.unscoped.exclude(state=Artifact.State.DELETED).exists()
+
+
+def test_a_dataset_that_could_not_be_named_leaves_no_bytes(tenant: Tenant, actor: Actor) -> None:
+    def refuse(dataset: Dataset) -> None:
+        raise Conflict("answered already")
+
+    with pytest.raises(Conflict):
+        services.create_dataset(tenant, chunks=[CSV], format="csv", actor=actor, in_transaction=refuse)
+    assert not Dataset.unscoped.exists()
+    assert storage_used(tenant) == 0
+
+
+def test_a_dataset_that_came_with_a_failing_request_goes_with_it(
+    tenant: Tenant, make_dataset: MakeDataset, actor: Actor
+) -> None:
+    dataset = make_dataset(tenant)
+    with pytest.raises(UnknownTrainer), services.discarded_on_error(dataset, actor=actor):
+        raise UnknownTrainer("x", ["y"])
+    assert not Dataset.unscoped.exists()
 
 
 def test_a_dataset_beyond_the_limit_is_refused(tenant: Tenant, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,3 +262,32 @@ def test_the_log_is_read_from_where_one_was(tenant: Tenant, make_job: MakeJob) -
     lines = [JobLogLine.objects.create(job=job, attempt=1, text=f"line {n}") for n in range(5)]
     assert [line.text for line in services.job_log(job, limit=2)] == ["line 0", "line 1"]
     assert [line.text for line in services.job_log(job, after=lines[2].pk)] == ["line 3", "line 4"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_never_outlives_the_model_that_it_fills(tenant: Tenant, make_job: MakeJob, actor: Actor) -> None:
+    """Submitted while its model is being deleted, a job goes with it or gets a new model of that name."""
+    dataset = make_job(tenant).dataset
+    start = threading.Barrier(3)
+
+    def run(work: Callable[[], object]) -> None:
+        start.wait()
+        with suppress(ModelNotFound):
+            work()
+        connection.close()
+
+    def submit() -> object:
+        return make_job(tenant, dataset=dataset)
+
+    for _ in range(5):
+        model = get_or_create_model(tenant, name="line", actor=actor)
+        calls = [submit, submit, partial(delete_model, model, actor=actor)]
+        threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    living = set(RegisteredModel.objects.for_tenant(tenant).values_list("pk", flat=True))
+    jobs = TrainingJob.objects.for_tenant(tenant)
+    assert set(jobs.values_list("model_id", flat=True)) <= living
+    assert AuditEvent.objects.filter(action="job.submit").count() == 11

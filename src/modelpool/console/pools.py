@@ -24,7 +24,7 @@ from modelpool.registry.uploads import upload_version
 from modelpool.tenants.roles import Permission
 from modelpool.training.data_formats import data_format_of
 from modelpool.training.models import TrainerInfo, TrainingJob
-from modelpool.training.services import create_dataset, submit_job
+from modelpool.training.services import create_dataset, discarded_on_error, submit_job
 
 
 class ModelPoolAdmin(ScopedAdmin):
@@ -120,16 +120,17 @@ class ModelPoolAdmin(ScopedAdmin):
             name=file.name,
             actor=actor,
         )
-        job = submit_job(
-            model.tenant,
-            model=model.name,
-            trainer=data["trainer"],
-            dataset=dataset,
-            target=data["target"],
-            params=data["params"],
-            activate=data["activate"] or None,
-            actor=actor,
-        )
+        with discarded_on_error(dataset, actor=actor):
+            job = submit_job(
+                model.tenant,
+                model=model.name,
+                trainer=data["trainer"],
+                dataset=dataset,
+                target=data["target"],
+                params=data["params"],
+                activate=data["activate"] or None,
+                actor=actor,
+            )
         return redirect("admin:training_trainingjob_change", object_id=str(job.pk))
 
     @post_action(Permission.DEVELOP)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 
 from modelpool import conf
-from modelpool.core.errors import Conflict, DatasetNotFound, InvalidField, JobIsFinished, JobNotFound, QuotaExceeded
+from modelpool.core.errors import (
+    Conflict,
+    DatasetNotFound,
+    InvalidField,
+    JobIsFinished,
+    JobNotFound,
+    ModelNotFound,
+    ModelpoolError,
+    QuotaExceeded,
+    TenantNotFound,
+)
 from modelpool.registry.limits import check_tags
+from modelpool.registry.locking import lock_model
+from modelpool.registry.models import RegisteredModel
 from modelpool.registry.services import check_activate, get_or_create_model
-from modelpool.storage.services import delete_artifacts, mark_ready, store_artifact
+from modelpool.storage.models import Artifact
+from modelpool.storage.services import delete_artifacts, discard_artifact, mark_ready, store_artifact
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
@@ -27,6 +41,7 @@ __all__ = [
     "create_dataset",
     "create_inline_dataset",
     "delete_dataset",
+    "discarded_on_error",
     "get_dataset",
     "get_job",
     "job_log",
@@ -70,23 +85,29 @@ def create_dataset(
         media_type=_MEDIA_TYPES[Dataset.Format(format)],
         limit_bytes=int(conf.settings().limits.max_dataset),
     )
-    if not artifact.size_bytes:
-        delete_artifacts([artifact])
+    values = {"name": (name or filename)[:200], "format": format, "created_by": actor.label[:200]}
+    try:
+        return _name_artifact(artifact, values=values, actor=actor, in_transaction=in_transaction)
+    except BaseException:
+        discard_artifact(artifact)
+        raise
+
+
+def _name_artifact(
+    artifact: Artifact, *, values: dict[str, str], actor: Actor, in_transaction: Callable[[Dataset], None] | None
+) -> Dataset:
+    """Make the stored file a dataset, whole or not at all."""
+    size_bytes, sha256, tenant = artifact.size_bytes, artifact.sha256, artifact.tenant
+    if not size_bytes:
         raise InvalidField(
             "data", "the file is empty; send a table with a header line and at least one row.", code="empty"
         )
     with transaction.atomic():
         dataset: Dataset = Dataset.objects.create(
-            tenant=tenant,
-            name=(name or filename)[:200],
-            format=format,
-            artifact=artifact,
-            size_bytes=artifact.size_bytes,
-            sha256=artifact.sha256,
-            created_by=actor.label[:200],
+            tenant=tenant, artifact=artifact, size_bytes=size_bytes, sha256=sha256, **values
         )
         mark_ready(artifact)
-        details = {"format": format, "size_bytes": artifact.size_bytes, "sha256": artifact.sha256}
+        details = {"format": values["format"], "size_bytes": size_bytes, "sha256": sha256}
         audit.record("dataset.create", actor=actor, tenant=tenant, target=str(dataset.pk), details=details)
         if in_transaction is not None:
             in_transaction(dataset)
@@ -128,6 +149,17 @@ def delete_dataset(dataset: Dataset, *, actor: Actor) -> None:
         artifact = locked.artifact
         locked.delete()
         delete_artifacts([artifact])
+
+
+@contextmanager
+def discarded_on_error(dataset: Dataset, *, actor: Actor) -> Iterator[None]:
+    """Delete a dataset that came with a request when the rest of that request fails."""
+    try:
+        yield
+    except BaseException:
+        with suppress(ModelpoolError, DatabaseError):
+            delete_dataset(dataset, actor=actor)
+        raise
 
 
 def submit_job(
@@ -172,14 +204,16 @@ def submit_job(
 def _queue_job(tenant: Tenant, *, model: str, dataset: Dataset, values: dict[str, Any], actor: Actor) -> TrainingJob:
     with transaction.atomic():
         # The lock makes the count below right: two requests of one tenant cannot both take the last place.
-        locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+        locked = Tenant.objects.select_for_update(no_key=True).filter(pk=tenant.pk).first()
+        if locked is None:
+            raise TenantNotFound(tenant.name)
         _check_quota(locked)
         still_there = Dataset.objects.for_tenant(tenant).select_for_update(no_key=True).filter(pk=dataset.pk).exists()
         if not still_there:
             raise DatasetNotFound(str(dataset.pk))
         job: TrainingJob = TrainingJob.objects.create(
             tenant=tenant,
-            model=get_or_create_model(tenant, name=model, actor=actor),
+            model=_lock_or_create_model(tenant, name=model, actor=actor),
             dataset=dataset,
             run_after=Now(),
             created_by=actor.label[:200],
@@ -191,6 +225,14 @@ def _queue_job(tenant: Tenant, *, model: str, dataset: Dataset, values: dict[str
         audit.record("job.submit", actor=actor, tenant=tenant, target=str(job.pk), details=details)
         transaction.on_commit(lambda: _engine().submit(job.pk))
     return job
+
+
+def _lock_or_create_model(tenant: Tenant, *, name: str, actor: Actor) -> RegisteredModel:
+    """Return the model, locked: it cannot be deleted before the job refers to it."""
+    try:
+        return lock_model(get_or_create_model(tenant, name=name, actor=actor))
+    except ModelNotFound:  # it was deleted while this waited for the lock; a new one is this transaction's own
+        return get_or_create_model(tenant, name=name, actor=actor)
 
 
 def _check_quota(tenant: Tenant) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
@@ -12,7 +11,7 @@ from rest_framework.response import Response
 
 from modelpool import conf
 from modelpool.api.v1.documents.jobs import JobDocument, TrainRequest, present_job
-from modelpool.core.errors import FieldError, Invalid, InvalidField, ModelpoolError
+from modelpool.core.errors import FieldError, Invalid, InvalidField
 from modelpool.core.names import check_name
 from modelpool.http.bodies import check, parse_strictly
 from modelpool.http.idempotent_views import KeepsAnswer
@@ -22,7 +21,13 @@ from modelpool.http.views import ApiView
 from modelpool.tenants.roles import Permission
 from modelpool.training.data_formats import data_format_of
 from modelpool.training.models import Dataset, TrainingJob
-from modelpool.training.services import create_dataset, create_inline_dataset, delete_dataset, get_dataset, submit_job
+from modelpool.training.services import (
+    create_dataset,
+    create_inline_dataset,
+    discarded_on_error,
+    get_dataset,
+    submit_job,
+)
 
 _REQUEST = {"type": "string", "contentMediaType": "application/json", "contentSchema": reference(TrainRequest)}
 _BODY: dict[str, Any] = {
@@ -54,12 +59,8 @@ class TrainView(KeepsAnswer, ApiView):
         if body.dataset is not None:
             return self._submit(model, body, get_dataset(self.tenant, body.dataset))
         dataset = self._keep_data(body, upload)
-        try:
+        with discarded_on_error(dataset, actor=self.actor):
             return self._submit(model, body, dataset)
-        except BaseException:
-            with suppress(ModelpoolError):
-                delete_dataset(dataset, actor=self.actor)
-            raise
 
     def _keep_data(self, body: TrainRequest, upload: Upload | None) -> Dataset:
         if upload is not None:
