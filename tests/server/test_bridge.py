@@ -27,6 +27,16 @@ def test_body_arrives_whole_with_its_length(bridge, size, in_chunks):
     assert "HTTP_TRANSFER_ENCODING" not in seen
 
 
+def test_body_arrives_beside_an_offer_of_http2(bridge):
+    """As Java's client makes it with its first requests."""
+    body = b"Upgrade: not a header\r\n\r\nUpgrade: neither"
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAB"}
+    with bridge.client() as client:
+        for _ in range(2):
+            seen = client.post("/echo", content=body, headers=offer).json()
+            assert (seen["size"], seen["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+
+
 def test_environment_is_as_pep_3333_has_it(bridge):
     with bridge.client() as client:
         raw = "/caf%C3%A9/a%2Fb%20c?q=%C3%A9&empty="

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 _SWEEP_S = 1.0
+_UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -49,6 +51,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that is still not whole after 64 KiB is refused."""
+        if (b"pgrade:" in data or b"PGRADE:" in data) and (self.cycle is None or self.cycle.response_complete):
+            data = _decline_upgrade(data)
         super().data_received(data)
         if self.waiting_since is not None:
             self._head_bytes += len(data)
@@ -68,6 +72,15 @@ class GuardedProtocol(HttpToolsProtocol):
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.transport.write(f"HTTP/1.1 {problem.status} {problem.title}\r\n{head}\r\n".encode() + body)
         self.transport.close()
+
+
+def _decline_upgrade(data: bytes) -> bytes:
+    """Rename the header by which Java's client, for one, offers HTTP/2: the parser would throw the body away.
+
+    The length stays as it is, so that we and a proxy in front of us never disagree about where a request ends.
+    """
+    head, end, body = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"ignored", head) + end + body
 
 
 async def close_slow_heads(state: ServerState, *, timeout_s: float) -> None:
