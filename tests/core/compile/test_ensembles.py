@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier,
     AdaBoostRegressor,
@@ -21,11 +22,12 @@ from sklearn.ensemble import (
     StackingRegressor,
     VotingClassifier,
 )
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import NearestCentroid
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import Binarizer, PolynomialFeatures, StandardScaler
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import Binarizer, OneHotEncoder, PolynomialFeatures, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -33,7 +35,7 @@ from modelpool.core.compile import compile_estimator
 from modelpool.core.compile.parity import TOLERANCE, as_arrays
 from modelpool.core.formats import FORMATS
 from modelpool.core.signature import ModelSignature, TensorSpec
-from tests.core.compile.families import labels_of, pipeline, score_of, signature_for, table
+from tests.core.compile.families import TEXTS, labels_of, pipeline, score_of, signature_for, table
 
 
 def _logistic() -> LogisticRegression:
@@ -64,6 +66,14 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "votes": lambda: pipeline(VotingClassifier([("a", _logistic()), ("b", _tree()), ("c", GaussianNB())])),
     "centroid": lambda: pipeline(NearestCentroid()),
     "centroid_priors": lambda: pipeline(NearestCentroid(priors="empirical", shrink_threshold=0.1)),
+    "calibrated_pipelines": lambda: CalibratedClassifierCV(pipeline(_logistic()), cv=3),
+    "weighted_columns": lambda: _weighted(pipeline(_logistic())),
+    "union_of_columns": lambda: make_pipeline(
+        FeatureUnion([("a", _columns("age", "income")), ("b", _columns("city"))], transformer_weights={"a": 0.5}),
+        StandardScaler(),
+        _logistic(),
+    ),
+    "nested_pipelines": lambda: make_pipeline(make_pipeline(_columns("plan", "visits")), _logistic()),
     "polynomial": lambda: _with_step(PolynomialFeatures(3), _logistic()),
     "binarizer": lambda: _with_step(Binarizer(), _logistic()),
 }
@@ -81,6 +91,18 @@ REGRESSORS: dict[str, Callable[[], Any]] = {
 def _with_step(step: Any, model: Any) -> Pipeline:
     whole = pipeline(model)
     whole.steps.insert(1, ("step", step))
+    return whole
+
+
+def _columns(*names: str) -> ColumnTransformer:
+    """Choose columns by name: numbers with gaps filled, text encoded."""
+    encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    parts = [(name, encode if name in TEXTS else SimpleImputer(), [name]) for name in names]
+    return ColumnTransformer(parts)
+
+
+def _weighted(whole: Pipeline) -> Pipeline:
+    whole.steps[0][1].set_params(transformer_weights={"numbers": 2.0})
     return whole
 
 

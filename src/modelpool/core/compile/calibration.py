@@ -9,17 +9,14 @@ import numpy as np
 from modelpool.core.compile.ensembles import emit_votes
 from modelpool.core.compile.graph import Graph, Matrix, NotConvertible
 from modelpool.core.compile.predictors import Prediction, arg_max, emit_predictor, emits, two_columns
-from modelpool.core.compile.preprocessing import emit_column_transformer, emit_transformer
+from modelpool.core.compile.preprocessing import emit_transformer
 
 _AXIS_1 = np.asarray([1], dtype=np.int64)
 
 
 @emits("Pipeline")
 def _pipeline(graph: Graph, model: Any, source: Matrix) -> Prediction:
-    steps = [step for _, step in model.steps[:-1]]
-    if steps and source.table and type(steps[0]).__name__ == "ColumnTransformer":
-        source = emit_column_transformer(graph, steps.pop(0), source.table)
-    for step in steps:
+    for _, step in model.steps[:-1]:
         source = emit_transformer(graph, step, source)
     return emit_predictor(graph, model.steps[-1][1], source)
 
@@ -51,7 +48,9 @@ def _calibrated_part(graph: Graph, part: Any, source: Matrix) -> str:
         scores = graph.op("Gather", scores, _AXIS_1, axis=1)
     slope = np.asarray([calibrator.a_ for calibrator in part.calibrators], dtype=np.float64)
     offset = np.asarray([calibrator.b_ for calibrator in part.calibrators], dtype=np.float64)
-    each = graph.op("Sigmoid", graph.op("Neg", graph.op("Add", graph.op("Mul", scores, slope), offset)))
+    # not the operator Sigmoid: it gives 0 far out, where the classes' tiny probabilities still have a ratio
+    power = graph.op("Exp", graph.op("Add", graph.op("Mul", scores, slope), offset))
+    each = graph.op("Reciprocal", graph.op("Add", power, np.asarray(1.0)))
     if n_classes == 2:
         return two_columns(graph, each)
     total = graph.op("ReduceSum", each, _AXIS_1, keepdims=1)

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from modelpool.core.compile.base import Compilation, Parity
-from modelpool.core.compile.graph import Graph, Matrix, NeverConvertible, NotConvertible, write_model
+from modelpool.core.compile.graph import Graph, Matrix, NotConvertible, write_model
 from modelpool.core.compile.parity import TOLERANCE, compare
-from modelpool.core.compile.predictors import Prediction, emit_foreign, emit_predictor
+from modelpool.core.compile.predictors import Prediction, emit_predictor
 from modelpool.core.compile.preprocessing import choose_columns
 from modelpool.core.formats.onnx import COLUMNS_KEY, SIGNATURE_KEY
 from modelpool.core.signature import ModelSignature
@@ -26,9 +26,6 @@ import modelpool.core.compile.ensembles
 import modelpool.core.compile.kernels
 import modelpool.core.compile.linear
 import modelpool.core.compile.trees  # noqa: F401
-
-MAX_COLUMN_INPUTS = 200
-"""Models on more columns than this are not converted as a whole: it takes time that grows faster than the columns."""
 
 Sources = list[tuple[Matrix, tuple[str, ...]]]
 
@@ -101,35 +98,12 @@ def _matrix_source(signature: ModelSignature) -> tuple[Matrix, tuple[str, ...]]:
 
 
 def _emit(graph: Graph, estimator: Any, sources: Sources) -> Prediction:
-    """Emit it ourselves, step by step; have it converted as a whole where that is not possible."""
-    try:
-        with graph.attempt():
-            return _emit_steps(graph, estimator, sources)
-    except NeverConvertible:
-        raise
-    except NotConvertible as error:
-        try:
-            return _emit_whole(graph, estimator, sources)
-        except NotConvertible:
-            raise error from None
-
-
-def _emit_steps(graph: Graph, estimator: Any, sources: Sources) -> Prediction:
     """Start from the table; the step that chooses columns takes them from there, however deep it lies."""
     names = _feature_names(estimator, sources)
     columns = choose_columns(graph, sources, names)
     is_mixed = len({part.is_text for part in columns}) > 1
     source = Matrix("", len(names)) if is_mixed else graph.concat(columns)
     return emit_predictor(graph, estimator, replace(source, table=tuple(sources)))
-
-
-def _emit_whole(graph: Graph, estimator: Any, sources: Sources) -> Prediction:
-    """Let one column each reach the converter: steps deep inside choose them by name."""
-    names = _feature_names(estimator, sources)
-    if len(names) < 2 or len(names) > MAX_COLUMN_INPUTS or getattr(estimator, "feature_names_in_", None) is None:
-        raise NotConvertible(f"{type(estimator).__name__} has no compiled form")
-    with graph.attempt():
-        return emit_foreign(graph, estimator, [(name, choose_columns(graph, sources, [name])[0]) for name in names])
 
 
 def _feature_names(estimator: Any, sources: Sources) -> list[str]:

@@ -7,7 +7,6 @@ of the last bit beside a threshold, which no number of probes rules out; such an
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,22 @@ import numpy as np
 from modelpool.core.compile.graph import ML, ML_OPSET, OPSET, Graph, Matrix, NeverConvertible, NotConvertible
 from modelpool.core.errors import ModelpoolError
 
-Inputs = Sequence[tuple[str, Matrix]]
 
+def embed(graph: Graph, estimator: Any, source: Matrix) -> list[str]:
+    """Add what skl2onnx makes of a fitted estimator that takes ``source``, and return the names of its outputs.
 
-def embed(graph: Graph, estimator: Any, inputs: Inputs) -> list[str]:
-    """Add what skl2onnx makes of a fitted estimator and return the names of its outputs.
-
-    ``inputs`` are named like the columns that the estimator was fitted on, or are the one matrix that it takes.
     Raises :class:`~modelpool.core.compile.graph.NotConvertible`, with nothing added, where skl2onnx knows no way,
     or ONNX Runtime does not run what it made.
     """
     _refuse_refusers(estimator)
-    model = _convert(estimator, inputs)
+    model = _convert(estimator, source)
     name = type(estimator).__name__
     if any(_holds_graph(node) for node in model.graph.node) or model.functions or model.graph.sparse_initializer:
         raise NotConvertible(f"{name} needs a loop or a branch, which are not run")
     if any(node.op_type.startswith("TreeEnsemble") for node in model.graph.node):
         raise NotConvertible(f"trees inside {name} have no compiled form: converted, they would not round as they do")
     _try_to_open(model, name)
-    return _add(graph, model, [matrix.name for _, matrix in inputs])
+    return _add(graph, model, source.name)
 
 
 def one_label(graph: Graph, labels: str, classes: np.ndarray) -> str:
@@ -55,21 +51,18 @@ def _refuse_refusers(estimator: Any) -> None:
             )
 
 
-def _convert(estimator: Any, inputs: Inputs) -> Any:
+def _convert(estimator: Any, source: Matrix) -> Any:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 
-    types = [
-        (name, (StringTensorType if matrix.is_text else DoubleTensorType)([None, matrix.width]))
-        for name, matrix in inputs
-    ]
+    kind = StringTensorType if source.is_text else DoubleTensorType
     options = {"zipmap": False} if hasattr(estimator, "classes_") and hasattr(estimator, "predict") else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             model = convert_sklearn(
                 estimator,
-                initial_types=types,
+                initial_types=[("X", kind([None, source.width]))],
                 target_opset={"": OPSET, ML: ML_OPSET},
                 options=None if options is None else {id(estimator): options},
             )
@@ -118,11 +111,11 @@ def _try_to_open(model: Any, name: str) -> None:
         raise NotConvertible(f"{name} has no compiled form in double precision that ONNX Runtime runs") from error
 
 
-def _add(graph: Graph, model: Any, sources: Sequence[str]) -> list[str]:
+def _add(graph: Graph, model: Any, source: str) -> list[str]:
     """Copy nodes and constants under fresh names."""
     from onnx import helper, numpy_helper
 
-    renamed = dict(zip([item.name for item in model.graph.input], sources, strict=True))
+    renamed = {item.name: source for item in model.graph.input}
     for tensor in model.graph.initializer:
         value = numpy_helper.to_array(tensor)
         if tensor.data_type == 8:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from modelpool.core.compile.foreign import Inputs, embed, one_label
+from modelpool.core.compile.foreign import embed, one_label
 from modelpool.core.compile.graph import Graph, Matrix, NeverConvertible, NotConvertible
 
 
@@ -58,7 +58,7 @@ def emit_predictor(graph: Graph, estimator: Any, source: Matrix) -> Prediction:
     if not source.name and (own is None or name not in WRAPPERS):
         raise NotConvertible(f"numbers and text reach {name}")
     if own is None:
-        return emit_foreign(graph, estimator, [("X", source)])
+        return _foreign(graph, estimator, source)
     if source.is_text and name not in WRAPPERS:
         raise NotConvertible(f"text reaches {name}")
     try:
@@ -68,15 +68,15 @@ def emit_predictor(graph: Graph, estimator: Any, source: Matrix) -> Prediction:
         raise
     except NotConvertible as error:
         try:
-            return emit_foreign(graph, estimator, [("X", source)])
+            return _foreign(graph, estimator, source)
         except NotConvertible:
             raise error from None
 
 
-def emit_foreign(graph: Graph, estimator: Any, inputs: Inputs) -> Prediction:
-    """Add what skl2onnx makes of a predictor, taking ``inputs`` by name."""
+def _foreign(graph: Graph, estimator: Any, source: Matrix) -> Prediction:
+    """Add what skl2onnx makes of a predictor."""
     with graph.attempt():
-        first, *others = embed(graph, estimator, inputs)
+        first, *others = embed(graph, estimator, source)
         classes = getattr(estimator, "classes_", None)
         if classes is None:
             column = np.asarray([-1, 1], dtype=np.int64)

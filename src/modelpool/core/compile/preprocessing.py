@@ -18,9 +18,10 @@ def emit_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
     """Add one fitted transformer and return its output; raise :class:`NotConvertible` for an unknown one."""
     if step is None or (isinstance(step, str) and step == "passthrough"):
         return source
-    if not source.name:
-        raise NotConvertible(f"numbers and text reach {type(step).__name__}")
-    own = TRANSFORMERS.get(type(step).__name__) if type(step).__module__.startswith("sklearn.") else None
+    name = type(step).__name__
+    own = TRANSFORMERS.get(name) if type(step).__module__.startswith("sklearn.") else None
+    if not source.name and name not in _OF_TABLES:
+        raise NotConvertible(f"numbers and text reach {name}")
     if own is None:
         return _foreign_transformer(graph, step, source)
     try:
@@ -40,7 +41,7 @@ def _foreign_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
     if not source.width:
         raise NotConvertible(f"no column reaches the step {type(step).__name__}")
     with graph.attempt():
-        outputs = embed(graph, step, [("X", source)])
+        outputs = embed(graph, step, source)
         names_out = getattr(step, "get_feature_names_out", None)
         if len(outputs) != 1 or names_out is None:
             raise NotConvertible(f"the step {type(step).__name__} has no compiled form")
@@ -103,17 +104,25 @@ def choose_columns(
     return [graph.gather(matrix, columns) for matrix, columns in runs]
 
 
-def emit_column_transformer(graph: Graph, step: Any, sources: Sequence[tuple[Matrix, Sequence[str]]]) -> Matrix:
-    """Add a ColumnTransformer over a table whose columns lie in ``sources``."""
-    if step.transformer_weights:
-        raise NotConvertible("transformer_weights have no compiled form")
+def _column_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
+    if not source.table:
+        raise NotConvertible("a ColumnTransformer behind another step has no compiled form")
     parts = []
-    for _, transformer, columns in step.transformers_:
+    for name, transformer, columns in step.transformers_:
         names = _column_names(step, columns)
         if not names or (isinstance(transformer, str) and transformer == "drop"):
             continue
-        parts.append(emit_transformer(graph, transformer, graph.concat(choose_columns(graph, sources, names))))
+        chosen = graph.concat(choose_columns(graph, source.table, names))
+        parts.append(_weighted(graph, step, name, emit_transformer(graph, transformer, chosen)))
     return graph.concat(parts)
+
+
+def _weighted(graph: Graph, step: Any, name: str, part: Matrix) -> Matrix:
+    """Return the part times its weight among ``transformer_weights``, where there is one."""
+    weight = (step.transformer_weights or {}).get(name)
+    if weight is None or not part.width:
+        return part
+    return Matrix(graph.op("Mul", part.name, np.asarray(float(weight))), part.width)
 
 
 def _column_names(step: Any, columns: Any) -> list[str]:
@@ -135,10 +144,12 @@ def _pipeline(graph: Graph, step: Any, source: Matrix) -> Matrix:
 
 
 def _feature_union(graph: Graph, step: Any, source: Matrix) -> Matrix:
-    if step.transformer_weights:
-        raise NotConvertible("transformer_weights have no compiled form")
     return graph.concat(
-        [emit_transformer(graph, inner, source) for _, inner in step.transformer_list if inner != "drop"]
+        [
+            _weighted(graph, step, name, emit_transformer(graph, inner, source))
+            for name, inner in step.transformer_list
+            if inner != "drop"
+        ]
     )
 
 
@@ -331,6 +342,7 @@ def _numbers(source: Matrix, step: Any) -> str:
 
 
 TRANSFORMERS: dict[str, Transform] = {
+    "ColumnTransformer": _column_transformer,
     "Pipeline": _pipeline,
     "FeatureUnion": _feature_union,
     "SimpleImputer": _simple_imputer,
@@ -351,3 +363,6 @@ TRANSFORMERS: dict[str, Transform] = {
     "OrdinalEncoder": _ordinal_encoder,
 }
 """Compiled forms by the name of the scikit-learn class; what is missing here is left to skl2onnx."""
+
+_OF_TABLES = frozenset({"ColumnTransformer", "FeatureUnion", "Pipeline"})
+"""Steps that may stand before a table of numbers and text."""
