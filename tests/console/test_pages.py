@@ -41,6 +41,31 @@ def pages_of(pool):
     ]
 
 
+@pytest.mark.parametrize(
+    "question",
+    ["name__regex=^(a%2B)%2B$", "name__startswith=c", "tenant__name=umbrella", "description__contains=x", "id__gt=0"],
+)
+def test_a_list_answers_its_own_filters_only(sign_in, pool, question):
+    browser, models = sign_in("scientist", pool.model.tenant), page("registry_registeredmodel_changelist")
+    assert browser.get(f"{models}?{question}").status_code == 400
+
+
+@pytest.mark.parametrize("name", ["digest__startswith", "prefix__regex"])
+def test_keys_cannot_be_guessed_letter_by_letter(sign_in, pool, name):
+    browser = sign_in("admin", pool.model.tenant)
+    assert browser.get(page("tenants_apikey_changelist"), {name: "a"}).status_code == 400
+
+
+def test_the_filters_of_a_list_filter(sign_in, pool):
+    browser = sign_in("scientist", pool.model.tenant)
+    versions, jobs = page("registry_modelversion_changelist"), page("training_trainingjob_changelist")
+    for address in (
+        f"{versions}?state__exact=ready&format__exact=onnx&tenant=acme",
+        f"{jobs}?state__exact=failed&trainer=x",
+    ):
+        assert browser.get(address).status_code == 200
+
+
 @pytest.mark.parametrize("name", ["index", *TENANT_LISTS, *ADMIN_LISTS, *OPERATOR_LISTS])
 def test_a_stranger_is_sent_to_the_login(name):
     response = Client().get(page(name))
