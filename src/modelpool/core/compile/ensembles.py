@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from modelpool.core.compile.functions import invert_transformer
 from modelpool.core.compile.graph import Graph, Matrix, NotConvertible
 from modelpool.core.compile.predictors import Prediction, arg_max, emit_predictor, emits, is_positive
-from modelpool.core.compile.preprocessing import invert_transformer
 
 _AXIS_1 = np.asarray([1], dtype=np.int64)
 MAX_MEMBERS = 500

@@ -42,7 +42,7 @@ def compile_estimator(estimator: Any, *, signature: ModelSignature, sample: pd.D
         try:
             data = emit_model(estimator, signature=signature)
         except NotConvertible as error:
-            return _refused(f"Not compiled: {error}.")
+            return _refused(f"Not compiled: {str(error).rstrip('.')}.")
         except Exception as error:  # noqa: BLE001 — an estimator's attributes may differ between releases: serve it as it is
             return _refused(f"Not compiled: {_brief(error)}.")
         try:

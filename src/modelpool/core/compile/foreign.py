@@ -81,7 +81,7 @@ def _explain(estimator: Any, error: Exception) -> str:
         return (
             f"skl2onnx cannot convert this {name}: {(str(error).strip().splitlines() or ['not implemented'])[0][:160]}"
         )
-    return f"skl2onnx cannot convert a {name} with these options"
+    return f"skl2onnx cannot convert this {name}"
 
 
 def _at_our_version(model: Any) -> Any:

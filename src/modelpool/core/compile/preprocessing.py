@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from modelpool.core.compile.foreign import embed
+from modelpool.core.compile.functions import UFUNCS
 from modelpool.core.compile.graph import ML, Graph, Matrix, NeverConvertible, NotConvertible
 
 Transform = Callable[[Graph, Any, Matrix], Matrix]
@@ -46,46 +47,6 @@ def _foreign_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
         if len(outputs) != 1 or names_out is None:
             raise NotConvertible(f"the step {type(step).__name__} has no compiled form")
         return Matrix(graph.cast(outputs[0], np.float64), len(names_out()))
-
-
-def invert_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
-    """Add the way back through a fitted transformer, from what it gave to what it took."""
-    name = type(step).__name__
-    if name == "FunctionTransformer" and step.inverse_func is None:
-        return source
-    if name == "FunctionTransformer" and isinstance(step.inverse_func, np.ufunc):
-        operator = _UFUNCS.get(step.inverse_func.__name__)
-        if operator is not None and not step.inv_kw_args:
-            return Matrix(operator(graph, source.name), source.width)
-    if name not in ("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler"):
-        raise NotConvertible(f"the way back through the {name} of a target has no compiled form")
-    slope, offset = _inverse_line(step, name)
-    values = source.name if slope is None else graph.op("Mul", source.name, np.asarray(slope, dtype=np.float64))
-    if offset is not None:
-        values = graph.op("Add", values, np.asarray(offset, dtype=np.float64))
-    return Matrix(values, source.width)
-
-
-def _inverse_line(step: Any, name: str) -> tuple[Any, Any]:
-    """Return factor and summand of the way back; ``None`` for none."""
-    if name == "StandardScaler":
-        return step.scale_ if step.with_std else None, step.mean_ if step.with_mean else None
-    if name == "RobustScaler":
-        return step.scale_ if step.with_scaling else None, step.center_ if step.with_centering else None
-    if name == "MinMaxScaler":
-        return 1.0 / step.scale_, -step.min_ / step.scale_
-    return step.scale_, None
-
-
-_UFUNCS: dict[str, Callable[[Graph, str], str]] = {
-    "exp": lambda graph, value: graph.op("Exp", value),
-    "expm1": lambda graph, value: graph.op("Sub", graph.op("Exp", value), np.asarray(1.0)),
-    "log": lambda graph, value: graph.op("Log", value),
-    "log1p": lambda graph, value: graph.op("Log", graph.op("Add", value, np.asarray(1.0))),
-    "sqrt": lambda graph, value: graph.op("Sqrt", value),
-    "square": lambda graph, value: graph.op("Mul", value, value),
-}
-"""NumPy's functions of one number, as targets and columns are often transformed with."""
 
 
 def choose_columns(
@@ -235,7 +196,7 @@ def _projection(graph: Graph, step: Any, source: Matrix) -> Matrix:
 def _function_transformer(graph: Graph, step: Any, source: Matrix) -> Matrix:
     if step.func is None:
         return source
-    operator = _UFUNCS.get(step.func.__name__) if isinstance(step.func, np.ufunc) else None
+    operator = UFUNCS.get(step.func.__name__) if isinstance(step.func, np.ufunc) else None
     if operator is None or step.kw_args:
         raise NotConvertible("a FunctionTransformer with a function of its own has no compiled form")
     return Matrix(operator(graph, _numbers(source, step)), source.width)
