@@ -16,7 +16,6 @@ from modelpool.core.errors import (
     VersionNotReady,
 )
 from modelpool.registry.models import Activation, ModelVersion, RegisteredModel
-from modelpool.registry.querysets import activations_of
 from modelpool.registry.services import (
     activate_best,
     activate_version,
@@ -199,7 +198,7 @@ def test_rolling_back_again_walks_further_back(model: RegisteredModel, actor: Ac
     with pytest.raises(NothingToRollBackTo):
         roll_back(model, actor=actor)
     assert active(model) == 1
-    assert [(entry.number, entry.reason) for entry in activations_of(model)] == [
+    assert [(entry.number, entry.reason) for entry in Activation.unscoped.order_by("-sequence")] == [
         (1, "rollback"), (2, "rollback"), (3, "always"), (2, "always"), (1, "always"),
     ]  # fmt: skip
 

@@ -36,7 +36,7 @@ def find_model(tenant: Tenant, name: str) -> RegisteredModel | None:
     if not is_name(name):
         return None
     models = RegisteredModel.objects.for_tenant(tenant).select_related("active_version")
-    model: RegisteredModel | None = models.filter(name=name).first()
+    model: RegisteredModel | None = models.defer("active_version__figures").filter(name=name).first()
     if model is not None:
         model.tenant = tenant
     return model

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from modelpool.tenants import services as tenants
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
 from tests.api.v1.wire import Wire, problem
-from tests.api.v1.world import World, add_version
+from tests.api.v1.world import World, add_more, add_version
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +86,29 @@ def test_versions_have_the_fields_of_the_contract(viewer: Wire, world: World):
     assert viewer.get("/models/churn/versions/2?include=figures").json()["figures"] == {}
     assert viewer.get("/models/churn/versions/2?include=secrets").status_code == 422
     assert viewer.get("/models/churn/versions/1").json()["active"] is True
+
+
+@pytest.mark.parametrize("address", ["/models", "/models/churn/versions", "/jobs", "/datasets", "/keys", "/members"])
+def test_the_number_of_queries_does_not_grow_with_the_rows(admin: Wire, world: World, actor: Actor, address: str):
+    def count() -> tuple[int, int]:
+        with CaptureQueriesContext(connection) as queries:
+            rows = admin.get(address).json()["results"]
+        return len(queries), len(rows)
+
+    admin.get(address)  # writes down that the key was used
+    queries, rows = count()
+    for number in range(3):
+        add_more(world, number, actor=actor)
+    more_queries, more_rows = count()
+    assert more_rows >= rows + 3
+    assert more_queries == queries
+
+
+def test_figures_are_not_even_loaded_for_a_list(viewer: Wire, world: World):
+    with CaptureQueriesContext(connection) as queries:
+        viewer.get("/models/churn/versions")
+        viewer.get("/models")
+    assert not [query for query in queries if "figures" in query["sql"]]
 
 
 def test_versions_are_ordered_by_metrics(viewer: Wire, world: World, tenant: Tenant, actor: Actor):

@@ -68,6 +68,19 @@ def build_world(tenant: Tenant, *, actor: Actor) -> World:
     return World(tenant=tenant, dataset=dataset, job=job, key=key, member=member)
 
 
+def add_more(world: World, number: int, *, actor: Actor) -> None:
+    """Add one more of everything."""
+    tenant = world.tenant
+    version = add_version(tenant, f"more {number}".encode(), actor=actor)
+    add_version(tenant, f"other {number}".encode(), actor=actor, name=f"other{number}", activate="always")
+    registry.set_alias(version.model, name=f"alias{number}", number=version.number, actor=actor)
+    training.submit_job(tenant, model="churn", trainer="line", dataset=world.dataset, target="y", actor=actor)
+    training.create_inline_dataset(tenant, columns=["x"], rows=[[number]], actor=actor)
+    tenants.create_key(tenant=tenant, role="viewer", actor=actor)
+    person = User.objects.create(username=f"person-{number}-of-{tenant.name}")
+    tenants.set_member(tenant, user=person, role="viewer", actor=actor)
+
+
 def add_version(
     tenant: Tenant, data: bytes, *, actor: Actor, name: str = "churn", activate: str = "never", **fields: Any
 ) -> ModelVersion:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from modelpool.api.v1.documents.texts import Number, Policy, Tags
+from modelpool.api.v1.documents.texts import MetricName, Number, Policy, Tags
 from modelpool.http.bodies import Body
-from modelpool.registry import querysets
 from modelpool.registry.models import RegisteredModel
+from modelpool.registry.querysets import aliases_of_models, count_versions
+from modelpool.registry.services import store_of
 
 
 class NewModel(Body, frozen=True):
@@ -50,7 +51,7 @@ class AliasDocument(msgspec.Struct, frozen=True):
 class BestOfPool(Body, frozen=True):
     """How to choose: the metric (the trainer's own where none is named) and whether more or less is better."""
 
-    by: str | None = None
+    by: MetricName | None = None
     mode: Literal["max", "min"] | None = None
 
 
@@ -83,7 +84,26 @@ def present_model(model: RegisteredModel) -> ModelDocument:
     return present_models([model])[0]
 
 
-def present_models(models: Iterable[RegisteredModel]) -> list[ModelDocument]:
-    """Return a list's rows."""
-    names = ModelDocument.__struct_fields__
-    return [ModelDocument(**{name: getattr(one, name) for name in names}) for one in querysets.present_models(models)]
+def present_models(models: Sequence[RegisteredModel]) -> list[ModelDocument]:
+    """Return a list's rows, with two queries for all of them."""
+    aliases, counts = aliases_of_models(models), count_versions(models)
+    return [_document(model, aliases=aliases[model.pk], counted=counts[model.pk]) for model in models]
+
+
+def _document(model: RegisteredModel, *, aliases: dict[str, int], counted: tuple[int, int | None]) -> ModelDocument:
+    n_versions, latest = counted
+    return ModelDocument(
+        tenant=model.tenant.name,
+        name=model.name,
+        description=model.description,
+        policy=model.policy,
+        store=store_of(model),
+        tags=model.tags,
+        active_version=model.active_version.number if model.active_version else None,
+        latest_version=latest,
+        versions=n_versions,
+        aliases=aliases,
+        created_at=model.created_at,
+        updated_at=model.updated_at,
+        created_by=model.created_by,
+    )

@@ -15,6 +15,7 @@ Policy = Annotated[
         '`{"name": "best_metric", "metric": "accuracy", "mode": "max", "min_improvement": 0}`.'
     ),
 ]
+MetricName = Annotated[str, Meta(max_length=250)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Number = Annotated[int, Meta(ge=1, le=2**31 - 1)]

@@ -78,8 +78,9 @@ class VersionsView(KeepsAnswer, OfModel):
     @describe("List versions", tag="versions", listing=LISTING, page=VersionDocument, parameters=[_INCLUDE])
     def get(self, request: Request, tenant: str, model: str) -> Response:
         """Return a page, newest first; deleted ones where ``state=deleted`` asks for them."""
-        rows = versions_of(self.model, state=request.GET.get("state"))
         with_figures = _asks_for_figures(request)
+        rows = versions_of(self.model, with_deleted=request.GET.get("state") == ModelVersion.State.DELETED)
+        rows = rows if with_figures else rows.defer("figures")
 
         def present(versions: list[ModelVersion]) -> list[VersionDocument]:
             return present_versions(versions, with_figures=with_figures)
