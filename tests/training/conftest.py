@@ -19,7 +19,8 @@ from tests.training.processes import WorkerProcess, wait_for
 SOURCE = "trainers/under_test.py"
 NAMES = (
     "straight_line", "slow_mean", "endless_c_code", "memory_bomb", "memory_bomb_in_children", "crash", "bad_code",
-    "quits", "chatty", "secrets", "hard_to_compile", "own_onnx", "forgetful", "matrix_fit",
+    "quits", "chatty", "secrets", "hard_to_compile", "own_onnx", "forgetful", "misnamed",
+    "matrix_fit",
 )  # fmt: skip
 
 MakeJob = Callable[..., TrainingJob]

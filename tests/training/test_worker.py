@@ -108,6 +108,13 @@ def test_what_a_trainer_says_is_in_the_log(worker: WorkerProcess, tenant: Tenant
     assert version.figures == {"curve": {"kind": "line", "y": [1.0, None]}}
 
 
+def test_a_primary_metric_without_a_value_is_told(worker: WorkerProcess, tenant: Tenant, make_job: MakeJob) -> None:
+    job = wait_for_end(make_job(tenant, "misnamed"))
+    assert job.state == State.SUCCEEDED
+    assert "The primary metric 'r_two' has no value" in log_of(job)
+    assert version_of(job).metrics == {"r2": 1.0, "m" * 64: 2.0}
+
+
 def test_a_flood_of_lines_is_cut(worker: WorkerProcess, tenant: Tenant, make_job: MakeJob) -> None:
     job = wait_for_end(make_job(tenant, "chatty", params={"lines": 50_000}))
     assert job.state == State.SUCCEEDED

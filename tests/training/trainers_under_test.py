@@ -157,6 +157,13 @@ def forgetful(run: Run):
     LinearRegression().fit(run.features, run.labels)
 
 
+@trainer("misnamed")
+def misnamed(run: Run):
+    """Says that it is to be judged by a metric that it does not give."""
+    fitted = LinearRegression().fit(run.features, run.labels)
+    return TrainedModel(fitted, metrics={"r2": 1.0, "m" * 65: 2.0}, primary_metric="r_two")
+
+
 @trainer("matrix_fit")
 def matrix_fit(run: Run, columns: int = 1):
     """Fits on a bare matrix."""

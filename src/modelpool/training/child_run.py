@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 READING_ENDS_AT = 0.05
 TRAINING_ENDS_AT = 0.90
-_MAX_NAME_CHARACTERS = 64
+MAX_NAME_CHARACTERS = 64
 _MAX_STAGE_CHARACTERS = 100
 
 
@@ -60,7 +60,7 @@ class ChildRun(Run):
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Report and keep a metric; one that is not a number is only said so in the log."""
-        name, number = str(name)[:_MAX_NAME_CHARACTERS], float(value)
+        name, number = str(name)[:MAX_NAME_CHARACTERS], float(value)
         if not math.isfinite(number):
             self.metrics.pop(name, None)
             self.log(f"metric {name} is {number}, which is not recorded")
@@ -70,4 +70,4 @@ class ChildRun(Run):
 
     def log_figure(self, name: str, data: Mapping[str, Any]) -> None:
         """Keep a figure."""
-        self.figures[str(name)[:_MAX_NAME_CHARACTERS]] = data
+        self.figures[str(name)[:MAX_NAME_CHARACTERS]] = data

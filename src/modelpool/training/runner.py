@@ -22,11 +22,12 @@ from modelpool.core.compile import compile_estimator
 from modelpool.core.compile.base import Parity
 from modelpool.core.errors import BadTrainingData, Invalid, ModelpoolError, UnknownTrainer
 from modelpool.core.formats import FORMATS, LoadedModel
+from modelpool.core.policies.metric_modes import metric_mode
 from modelpool.core.runtime.trial import example_inputs
 from modelpool.core.signature import ModelSignature
 from modelpool.core.trainer import TrainedModel, Trainer
 from modelpool.training.child import emit
-from modelpool.training.child_run import READING_ENDS_AT, TRAINING_ENDS_AT, ChildRun
+from modelpool.training.child_run import MAX_NAME_CHARACTERS, READING_ENDS_AT, TRAINING_ENDS_AT, ChildRun
 from modelpool.training.messages import (
     REQUEST_FILE,
     RESULT_FILE,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("scikit-learn", "numpy", "pandas", "skops", "onnx", "skl2onnx", "onnxruntime", "modelpool")
 _TRIED_ROWS = 5
-_SMALLER_IS_BETTER = ("loss", "error", "rmse", "mse", "mae", "mape", "deviance")
 NO_SAMPLE = (
     "Not compiled: which columns it was fitted on cannot be told. Fit on run.features or some of its columns by name, "
     "or return TrainedModel(estimator, sample=…) with rows as the estimator takes them."
@@ -163,24 +163,35 @@ def _complete(trained: Any, *, run: ChildRun) -> TrainedModel:
         signature = signature or signature_of(run, estimator=trained.estimator, sample=sample)
     elif signature is None:
         signature = FORMATS[trained.format].signature_of(trained.estimator)
-    metrics = {**run.metrics, **{str(key): float(value) for key, value in trained.metrics.items()}}
-    metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
-    primary = trained.primary_metric or next(iter(metrics), None)
-    mode = trained.primary_mode if trained.primary_metric else _guess_mode(primary)
+    primary = (trained.primary_metric or "")[:MAX_NAME_CHARACTERS]
+    mode = trained.primary_mode if primary else None
+    metrics = _metrics_of(trained, run=run, primary=primary)
+    primary = primary or next(iter(metrics), "")
     return TrainedModel(
         estimator=trained.estimator,
         format=trained.format,
         signature=signature,
         sample=sample,
         metrics=metrics,
-        primary_metric=primary,
-        primary_mode=mode,
+        primary_metric=primary or None,
+        primary_mode=mode or metric_mode(primary),
         figures={**run.figures, **trained.figures},
     )
 
 
-def _guess_mode(metric: str | None) -> Any:
-    return "min" if metric and any(word in metric.lower() for word in _SMALLER_IS_BETTER) else "max"
+def _metrics_of(trained: TrainedModel, *, run: ChildRun, primary: str) -> dict[str, float]:
+    """Return what the trainer logged and gave, finite values only; say so when there is none to judge the model by."""
+    given = {str(name)[:MAX_NAME_CHARACTERS]: float(value) for name, value in trained.metrics.items()}
+    metrics = {name: value for name, value in {**run.metrics, **given}.items() if math.isfinite(value)}
+    if primary and primary not in metrics:
+        known = ", ".join(sorted(metrics)[:50]) or "none"
+        emit(
+            LogLine(
+                f"The primary metric {primary!r} has no value, so this version will not be compared "
+                f"with others by it; metrics that have one: {known}."
+            )
+        )
+    return metrics
 
 
 def _save(trained: TrainedModel, *, run: ChildRun, request: TrainRequest, folder: Path) -> TrainResult:
