@@ -19,11 +19,13 @@ from modelpool.core.errors import (
     InvalidName,
     ModelNotFound,
     NoActiveVersion,
+    QuotaExceeded,
     VersionHasAliases,
     VersionIsActive,
     VersionNotFound,
     VersionNotReady,
 )
+from modelpool.registry import aliases
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.services import (
     NewVersion,
@@ -272,3 +274,21 @@ def test_an_undone_deletion_keeps_the_files(model: RegisteredModel, actor: Actor
         delete_version(version, actor=actor)
         raise RuntimeError("no")
     assert get_version(model, 1).artifact is not None
+
+
+def test_a_primary_metric_is_never_cut_to_another_name(model: RegisteredModel, actor: Actor, make_new: MakeNew) -> None:
+    with pytest.raises(InvalidField, match="primary_metric"):
+        register_version(model, new=make_new(model, metrics={"m" * 65: 1.0}, primary_metric="m" * 65), actor=actor)
+
+
+def test_the_aliases_of_a_model_are_bounded(
+    model: RegisteredModel, actor: Actor, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aliases, "MAX_ALIASES", 2)
+    register(model)
+    for name in ("a", "b", "a"):
+        set_alias(model, name=name, number=1, actor=actor)
+    with pytest.raises(QuotaExceeded, match="2 aliases"):
+        set_alias(model, name="c", number=1, actor=actor)
+    delete_alias(model, name="a", actor=actor)
+    assert set_alias(model, name="c", number=1, actor=actor).name == "c"

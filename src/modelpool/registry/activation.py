@@ -200,5 +200,5 @@ def _best_number(policy: BestMetric, candidates: Sequence[Candidate], *, active:
         return best
     names = sorted({name for candidate in candidates for name in candidate.metrics})
     there = f"available are {', '.join(names[:50])}" if names else "no ready version has any metric"
-    what = "primary metric" if policy.metric is None else f"metric {policy.metric!r}"
+    what = "primary metric" if policy.metric is None else f"metric {policy.metric[:80]!r}"
     raise InvalidField("by", f"no ready version has a value of the {what}; {there}.", code="unknown_metric")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import QuerySet
 
-from modelpool.core.errors import AliasNotFound, VersionNotReady
+from modelpool.core.errors import AliasNotFound, QuotaExceeded, VersionNotReady
 from modelpool.core.names import check_name
 from modelpool.registry.feed import announce
 from modelpool.registry.locking import lock_model
@@ -14,9 +14,15 @@ from modelpool.registry.versions import get_version
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 
+MAX_ALIASES = 100
+"""Of one model: each answer that shows the model lists them all."""
+
 
 def set_alias(model: RegisteredModel, *, name: str, number: int, actor: Actor) -> ModelAlias:
-    """Point the alias at a ready version, from nowhere or from another one."""
+    """Point the alias at a ready version, from nowhere or from another one.
+
+    Raises :class:`VersionNotFound`, :class:`VersionNotReady` and :class:`QuotaExceeded` past :data:`MAX_ALIASES`.
+    """
     check_name(name, field="alias")
     with transaction.atomic():
         locked = lock_model(model)
@@ -26,6 +32,8 @@ def set_alias(model: RegisteredModel, *, name: str, number: int, actor: Actor) -
         alias = _of(locked).filter(name=name).select_related("version").first()
         before = None if alias is None else alias.version.number
         if alias is None:
+            if _of(locked).count() >= MAX_ALIASES:
+                raise QuotaExceeded(f"Model {locked.name!r} has its {MAX_ALIASES} aliases; delete one.")
             alias = ModelAlias(tenant=locked.tenant, model=locked, name=name)
         if before != number:
             alias.version = version

@@ -18,6 +18,7 @@ MAX_TAGS_CHARS = 65_536
 MAX_DESCRIPTION_CHARS = 20_000
 MAX_METRICS = 1000
 MAX_METRIC_NAME_CHARS = 250
+MAX_PRIMARY_METRIC_CHARS = 64
 MAX_PARAMS_BYTES = 262_144
 MAX_TENSORS = 10_000
 MAX_TENSOR_NAME_CHARS = 250
@@ -54,6 +55,11 @@ def check_metrics(metrics: object, *, field: str = "metrics") -> dict[str, float
         _check_metric_name(name, field=field): _check_number(value, field=f"{field}.{name}")
         for name, value in metrics.items()
     }
+
+
+def check_primary_metric(name: object, *, field: str = "primary_metric") -> str:
+    """Return the name of the metric that a version is judged by; cut, it would be the name of no metric."""
+    return _check_text(name, field=field, limit=MAX_PRIMARY_METRIC_CHARS)
 
 
 def check_params(params: object, *, field: str = "params") -> dict[str, Any]:

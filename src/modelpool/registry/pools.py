@@ -114,8 +114,8 @@ def delete_model(model: RegisteredModel, *, actor: Actor) -> None:
             "versions": versions.exclude(state=ModelVersion.State.DELETED).count(),
             "last_number": locked.last_number,
         }
-        ids = [pk for pair in versions.values_list("artifact_id", "compiled_id") for pk in pair if pk is not None]
-        delete_artifacts(Artifact.objects.for_tenant(locked.tenant_id).filter(pk__in=ids))
+        for files in (versions.values("artifact_id"), versions.values("compiled_id")):
+            delete_artifacts(Artifact.objects.for_tenant(locked.tenant_id).filter(pk__in=files))
         audit.record("model.delete", actor=actor, tenant=locked.tenant, target=locked.name, details=details)
         RegisteredModel.objects.for_tenant(locked.tenant_id).filter(pk=locked.pk).update(active_version=None)
         RegisteredModel.objects.for_tenant(locked.tenant_id).filter(pk=locked.pk).delete()

@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Required, TypedDict, Unpack
 
 import msgspec
+from django.db import DatabaseError
 
 from modelpool import conf
-from modelpool.core.errors import InvalidField
+from modelpool.core.errors import InvalidField, ModelpoolError
 from modelpool.core.formats import FORMATS, ModelFormat, detect_format
 from modelpool.core.formats.registry import HEAD_BYTES
 from modelpool.core.runtime.isolation import Inspection, ModelHost
@@ -123,7 +124,8 @@ def upload_into_pool(tenant: Tenant, *, name: str, actor: Actor, **upload: Unpac
         return upload_version(model, actor=actor, **upload)
     except BaseException:
         if is_new:
-            delete_model_if_unused(model, actor=actor)
+            with suppress(ModelpoolError, DatabaseError):  # what went wrong first is what is told
+                delete_model_if_unused(model, actor=actor)
         raise
 
 

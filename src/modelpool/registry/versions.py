@@ -19,11 +19,11 @@ from modelpool.core.errors import (
     VersionNotFound,
     VersionNotReady,
 )
-from modelpool.core.policies import BestMetric, parse_policy
+from modelpool.core.policies import ActivationPolicy, BestMetric, Pinned, parse_policy
 from modelpool.core.signature import ModelSignature
 from modelpool.registry.activation import apply_policy, move_pointer
 from modelpool.registry.feed import announce
-from modelpool.registry.limits import check_description, check_metrics, check_tags, clean_json
+from modelpool.registry.limits import check_description, check_metrics, check_primary_metric, check_tags, clean_json
 from modelpool.registry.locking import lock_model, next_number
 from modelpool.registry.models import ModelAlias, ModelVersion, RegisteredModel
 from modelpool.registry.pools import get_model
@@ -177,7 +177,7 @@ def _columns_of(new: NewVersion, actor: Actor) -> dict[str, Any]:
         "signature": clean_json(new.signature.to_dict()),
         "parity": None if new.parity is None else clean_json(new.parity),
         "metrics": check_metrics(new.metrics),
-        "primary_metric": (new.primary_metric or "")[:64],
+        "primary_metric": check_primary_metric(new.primary_metric or ""),
         "primary_mode": new.primary_mode,
         "params": clean_json(new.params),
         "tags": check_tags(new.tags),
@@ -221,7 +221,14 @@ def _activate(locked: RegisteredModel, version: ModelVersion, activate: str | No
         move_pointer(locked, version, actor=actor, reason="always")
     elif activate != "never":
         policy = BestMetric() if activate == "if_better" else parse_policy(locked.policy)
-        apply_policy(locked, version, policy=policy, actor=actor)
+        is_chosen = apply_policy(locked, version, policy=policy, actor=actor)
+        if not is_chosen and _may_begin(locked, version, policy):
+            move_pointer(locked, version, actor=actor, reason="first")
+
+
+def _may_begin(locked: RegisteredModel, version: ModelVersion, policy: ActivationPolicy) -> bool:
+    """Whether a trained version without a metric answers for now: nothing does yet, and nothing need be by hand."""
+    return locked.active_version is None and version.trust == ModelVersion.Trust.TRAINED and policy.name != Pinned.name
 
 
 def _refuse_if_in_use(locked: RegisteredModel, version: ModelVersion) -> None:
