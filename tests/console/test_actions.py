@@ -8,7 +8,9 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
+from modelpool.core.errors import TenantNotFound
 from modelpool.registry.models import ModelAlias, ModelVersion, RegisteredModel
+from modelpool.tenants import services
 from modelpool.tenants.authentication import find_principal
 from modelpool.tenants.models import APIKey, AuditEvent, Member, Tenant, User
 from modelpool.training.models import Dataset, TrainingJob
@@ -219,6 +221,24 @@ class TestTenantsAndPeople:
         response = sign_in("operator").post(reverse("admin:tenants_tenant_add"), {"name": "New Co", "store": "default"})
         assert response.status_code == 200
         assert "lower-case" in response.content.decode()
+
+    @pytest.mark.parametrize("field", ["max_models", "max_queued_jobs", "max_storage_bytes"])
+    @pytest.mark.parametrize("value", ["-1", str(2**70)])
+    def test_impossible_quotas_are_explained(self, sign_in, tenant, field, value):
+        address = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+        response = sign_in("operator").post(address, {"store": "default", field: value})
+        assert response.status_code == 200
+        assert "Ensure this value is" in response.content.decode()
+
+    def test_what_only_the_service_can_know_is_explained(self, sign_in, tenant, monkeypatch):
+        def gone(*_, **__):
+            raise TenantNotFound("acme")
+
+        monkeypatch.setattr(services, "update_tenant", gone)
+        address = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+        response = sign_in("operator").post(address, {"store": "default", "display_name": "x"}, follow=True)
+        assert response.redirect_chain == [(address, 302)]
+        assert str(TenantNotFound("acme")).partition("'")[0] in response.content.decode()
 
     def test_an_admin_does_not_change_a_tenant(self, sign_in, tenant):
         client = sign_in("admin", tenant)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.validators import MinValueValidator
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminEmailInputWidget,
@@ -86,6 +87,11 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
 
         model = Tenant
         fields = ("name", "display_name", "is_active", "store", "max_storage_bytes", "max_models", "max_queued_jobs")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("max_storage_bytes", "max_models", "max_queued_jobs"):
+            self.fields[name].validators.append(MinValueValidator(0))
 
     def clean_name(self) -> str:
         """Check the grammar of names."""

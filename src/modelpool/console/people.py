@@ -18,6 +18,7 @@ from unfold.decorators import display
 from modelpool.console.formpage import form_page
 from modelpool.console.forms import KeyForm, MemberForm, TenantForm, UserForm
 from modelpool.console.scoping import ScopedAdmin, actor_for, operates, post_action, signed_in
+from modelpool.core.errors import ModelpoolError
 from modelpool.tenants import services
 from modelpool.tenants.membership import tenants_where
 from modelpool.tenants.models import APIKey, AuditEvent, Member, Tenant, User
@@ -56,8 +57,12 @@ class TenantAdmin(ScopedAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show Django's own form here: a tenant is a plain row."""
-        response: HttpResponse = ModelAdmin.changeform_view(self, request, object_id, form_url, extra_context)
+        """Show Django's own form here: a tenant is a plain row. What the service refuses is told on the form's page."""
+        try:
+            response: HttpResponse = ModelAdmin.changeform_view(self, request, object_id, form_url, extra_context)
+        except ModelpoolError as error:
+            messages.error(request, str(error))
+            return redirect(request.path)
         return response
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
