@@ -15,6 +15,11 @@ _SQLITE_OPTIONS: dict[str, Any] = {
 }
 _POSTGRES_OPTIONS: dict[str, Any] = {
     "connect_timeout": 3,
+    # A server that vanished from the network would otherwise be waited for a quarter of an hour.
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
     "options": "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
 }
 
