@@ -269,7 +269,7 @@ def test_what_answers_predictions_is_not_deleted(model: RegisteredModel, actor: 
 
 
 def test_an_undone_deletion_keeps_the_files(model: RegisteredModel, actor: Actor, register: Register) -> None:
-    version = register(model)
+    version = register(model, activate="never")
     with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
         delete_version(version, actor=actor)
         raise RuntimeError("no")

@@ -1,8 +1,9 @@
 """Models in memory, within a budget of bytes: loaded once, shared, and given up least recently used first.
 
-A model that is there is had without a lock. Whoever holds one has it pinned: an evicted model is closed by its last holder,
-never during a prediction. The two sides cannot miss each other: a holder pins, then looks whether the entry is retired; an
-evictor retires, then looks whether it is pinned; each is one atomic step of the interpreter (``list.append``, an assignment).
+A model that is there is had without a lock. Whoever holds one has it pinned: an evicted model is closed by its last
+holder, never during a prediction. The two sides cannot miss each other: a holder pins, then looks whether the entry is
+retired; an evictor retires, then looks whether it is pinned; each is one atomic step of the interpreter
+(``list.append``, an assignment).
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ class ModelPool(Generic[T]):
     """A bounded set of loaded models.
 
     ``budget_bytes`` bounds what unpinned models hold together; a model is loaded first and others are evicted after, so
-    that for the time of a load up to ``reserve`` (a fraction of the budget) more is held. A failed load is remembered for
-    ``failure_ttl_s``, one of class :class:`~modelpool.core.errors.Unavailable` for its own ``retry_after_s``.
+    that for the time of a load up to ``reserve`` (a fraction of the budget) more is held. A failed load is remembered
+    for ``failure_ttl_s``, one of class :class:`~modelpool.core.errors.Unavailable` for its own ``retry_after_s``.
     """
 
     def __init__(
@@ -128,11 +129,11 @@ class ModelPool(Generic[T]):
                 self._evict_to(self._budget)
 
     def load(self, key: PoolKey, load: Callable[[], T], *, size_hint: int = 0) -> Future[PoolEntry[T]]:
-        """Return a future of the model, pinned; any number of callers cause one call of ``load``, in a thread of the pool.
+        """Return a future of the model, pinned; many callers cause one call of ``load``, in a thread of the pool.
 
         ``size_hint`` is the expected size; room is made for it beforehand. The future raises what ``load`` raised, or
-        :class:`~modelpool.core.errors.ModelUnavailable` for a model larger than the whole budget. A caller that no longer
-        wants it cancels the future, or releases its result.
+        :class:`~modelpool.core.errors.ModelUnavailable` for a model larger than the whole budget. A caller that no
+        longer wants it cancels the future, or releases its result.
         """
         future: Future[PoolEntry[T]] = Future()
         with self._lock:
