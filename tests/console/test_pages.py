@@ -87,8 +87,10 @@ def test_a_person_signs_in_with_a_password(tenant, actor):
     ann = services.create_user("ann", password="correct horse battery", actor=actor)
     services.set_member(tenant, user=ann, role="viewer", actor=actor)
     client = Client()
-    response = client.post("/console/login/?next=/console/", {"username": "ann", "password": "correct horse battery"})
-    assert response.status_code == 302
+    for wanted in ("/console/", "https://elsewhere.example/", ""):
+        form = {"username": "ann", "password": "correct horse battery", "next": wanted}
+        response = client.post("/console/login/", form)
+        assert (response.status_code, response["Location"]) == (302, "/console/")
     assert client.get("/console/").status_code == 200
 
 
