@@ -44,7 +44,7 @@ import django  # noqa: E402  (reads the environment just made)
 
 django.setup()
 
-pytest_plugins = ("tests.fixtures.databases", "tests.fixtures.tenants")
+pytest_plugins = ("tests.fixtures.databases", "tests.fixtures.tenants", "tests.fixtures.data_plane")
 
 
 @pytest.hookimpl(tryfirst=True)

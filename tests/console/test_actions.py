@@ -14,6 +14,7 @@ from modelpool.tenants import services
 from modelpool.tenants.authentication import find_principal
 from modelpool.tenants.models import APIKey, AuditEvent, Member, Tenant, User
 from modelpool.training.models import Dataset, TrainingJob
+from tests.fixtures.onnx_files import adds
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +81,22 @@ def test_a_download_is_the_stored_file(sign_in, pool):
     content = b"".join(response.streaming_content)
     assert hashlib.sha256(content).hexdigest() == pool.versions[1].sha256
     assert response["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_file_made_elsewhere_is_uploaded(plane, sign_in, pool):
+    client, data = sign_in("scientist", pool.tenant), adds(1)
+    response = do(
+        client, "registry_registeredmodel_upload", pool.model, file=SimpleUploadedFile("m.onnx", data), activate="on"
+    )
+    assert "Uploaded as version 3." in response.content.decode()
+    assert active_number(pool) == 3
+    made = ModelVersion.objects.for_tenant(pool.tenant).get(number=3)
+    assert (made.sha256, made.trust) == (hashlib.sha256(data).hexdigest(), "uploaded-data")
+    refused = do(client, "registry_registeredmodel_upload", pool.model, file=SimpleUploadedFile("m.onnx", b"no model"))
+    assert "Uploaded" not in refused.content.decode()
+    assert ModelVersion.objects.for_tenant(pool.tenant).count() == 3
 
 
 def test_an_alias_is_set(sign_in, pool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from django.db import transaction
+from pyarrow import parquet
 
 from modelpool import conf
 from modelpool.core.formats import FORMATS
@@ -81,6 +84,42 @@ def test_a_built_in_trainer_takes_mixed_columns(
     assert version.serving_format == "onnx"
     assert version.figures
     assert "accuracy" in version.metrics
+
+
+def _parquet() -> bytes:
+    table = pa.table({"x": [float(i) for i in range(20)], "y": [2.0 * i + 1 for i in range(20)]})
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+    return file.getvalue()
+
+
+_CSV = "x,y\n" + "".join(f"{i},{2 * i + 1}\n" for i in range(20))
+_JSONL = "".join(f'{{"x": {i}, "y": {2 * i + 1}}}\n' for i in range(20))
+
+
+def test_files_of_every_format_are_trained_on(
+    worker: WorkerProcess, tenant: Tenant, make_job: MakeJob, actor: Actor
+) -> None:
+    files = {"csv": _CSV.encode(), "jsonl": _JSONL.encode(), "parquet": _parquet()}
+    made = {
+        format: services.create_dataset(tenant, chunks=[data], format=format, actor=actor)
+        for format, data in files.items()
+    }
+    jobs = [make_job(tenant, "straight_line", dataset=dataset) for dataset in made.values()]
+    assert [(wait_for_end(job).state, job.error_detail) for job in jobs] == [(State.SUCCEEDED, "")] * 3
+    assert [version_of(job).metrics["r2"] for job in jobs] == pytest.approx([1.0] * 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"x,y\n1,2\n3\n", "Line 3"), ("x,y\n1,2\n3,\u00e9\n".encode("latin-1"), "UTF-8")]
+)
+def test_a_file_that_cannot_be_read_fails_the_job_with_advice(
+    worker: WorkerProcess, tenant: Tenant, make_job: MakeJob, actor: Actor, data: bytes, words: str
+) -> None:
+    dataset = services.create_dataset(tenant, chunks=[data], format="csv", actor=actor)
+    job = wait_for_end(make_job(tenant, "straight_line", dataset=dataset))
+    assert (job.state, job.error_code) == (State.FAILED, "bad_training_data")
+    assert words in job.error_detail
 
 
 def test_a_better_version_becomes_active_and_a_worse_one_does_not(

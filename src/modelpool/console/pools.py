@@ -18,6 +18,7 @@ from modelpool.console.forms import ModelForm, TrainForm, UploadForm, first_erro
 from modelpool.console.pool_table import pool_table
 from modelpool.console.scoping import ScopedAdmin, TenantFilter, actor_for, may_somewhere, post_action
 from modelpool.core.errors import InvalidField
+from modelpool.inference.current import current_host
 from modelpool.registry import services
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.uploads import upload_version
@@ -100,7 +101,12 @@ class ModelPoolAdmin(ScopedAdmin):
         file = form.cleaned_data["file"]
         metadata = {"activate": "always" if form.cleaned_data["activate"] else "never"}
         version = upload_version(
-            model, chunks=file.chunks(1 << 20), filename=file.name, metadata=metadata, actor=actor_for(request)
+            model,
+            chunks=file.chunks(1 << 20),
+            filename=file.name,
+            metadata=metadata,
+            actor=actor_for(request),
+            host=current_host(),
         )
         messages.success(request, f"Uploaded as version {version.number}.")
 

@@ -203,6 +203,6 @@ def _new_version(artifact: Artifact, metadata: UploadMetadata, found: Inspection
 
 @lru_cache(maxsize=1)
 def _own_host() -> ModelHost:
-    """The host of processes that have no other: command line, console."""
+    """The host of processes that have no other, such as the command line."""
     serving = conf.settings().serving
     return ModelHost(int(serving.model_memory_limit), load_timeout_s=float(serving.load_timeout))

@@ -4,51 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import threading
 from typing import Any
 
-import onnx
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from onnx import TensorProto, helper
+from django.db import connections
 
-from modelpool import conf
-from modelpool.inference.current import use_data_plane
+from modelpool.core.errors import VersionNotFound
 from modelpool.inference.data_plane import DataPlane
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.pools import delete_model_if_unused
 from modelpool.storage.models import Artifact
 from modelpool.tenants.actors import SYSTEM
 from modelpool.tenants.models import Tenant
-from modelpool.training.models import TrainingJob
+from modelpool.training.models import Dataset, TrainingJob
 from tests.api.v1.wire import Wire, body_of, problem
 from tests.api.v1.world import World
+from tests.fixtures.onnx_files import adds
 
 pytestmark = pytest.mark.slow
-
-
-def adds(constant: float) -> bytes:
-    """An ONNX file that adds a constant to its only input."""
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])
-    c = helper.make_tensor("c", TensorProto.FLOAT, [1], [constant])
-    graph = helper.make_graph([helper.make_node("Add", ["x", "c"], ["y"])], "adds", [x], [y], [c])
-    data: bytes = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
-    ).SerializeToString()
-    onnx.checker.check_model(onnx.load_from_string(data))
-    return data
-
-
-@pytest.fixture
-def plane(transactional_db: None) -> Iterator[DataPlane]:
-    """The data plane that Django's views use."""
-    made = DataPlane(conf.ServingSettings(preload=()))
-    made.start()
-    use_data_plane(made)
-    yield made
-    use_data_plane(None)
-    made.close()
 
 
 def upload(wire: Wire, data: bytes, metadata: Any = None, *, name: str = "model.onnx", **options: Any) -> Any:
@@ -139,3 +114,47 @@ def test_a_repeated_upload_is_one_version(scientist: Wire, tenant: Tenant):
     assert first.content == second.content
     assert upload(scientist, adds(2), {"description": "x"}, headers=once).status_code == 422
     assert ModelVersion.objects.for_tenant(tenant).count() == 1
+
+
+def test_a_version_is_deleted_under_running_predictions(plane: DataPlane, scientist: Wire, tenant: Tenant):
+    """Each of them is answered, or told that there is no such version; none breaks."""
+    for constant in (1, 2):
+        assert upload(scientist, adds(constant), {"activate": "always"}).status_code == 201
+    key: Any = ("acme", "m", 1)
+    is_asked, outcomes = threading.Event(), []
+
+    def ask() -> None:
+        body = b'{"instances": [[1.0]]}'
+        try:
+            while True:
+                plane.predict_blocking(key, body, content_type="application/json")
+                is_asked.set()
+        except Exception as error:  # noqa: BLE001 - looked at below
+            outcomes.append(type(error))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert is_asked.wait(30)
+    assert scientist.delete("/models/m/versions/1").status_code == 204
+    for thread in threads:
+        thread.join(30)
+    assert set(outcomes) == {VersionNotFound}
+    assert scientist.delete("/models/m/versions/2").status_code == 409
+
+
+def test_a_tenants_store_takes_its_files_and_a_models_store_comes_first(
+    plane: DataPlane, operator: Wire, scientist: Wire, tenant: Tenant
+):
+    assert operator.patch("/api/v1/tenants/acme", {"store": "rows"}).status_code == 200
+    scientist.post("/models", {"name": "m"})
+    data = adds(1)
+    assert upload(scientist, data).json()["store"] == "rows"
+    scientist.patch("/models/m", {"store": "default"})
+    assert upload(scientist, data).json()["store"] == "default"
+    for number in (1, 2):
+        assert body_of(scientist.get(f"/models/m/versions/{number}/download")) == data
+    stored = scientist.post("/datasets", {"columns": ["x"], "rows": [[1]]}).json()["id"]
+    assert Dataset.objects.for_tenant(tenant).select_related("artifact").get(pk=stored).artifact.store == "rows"
