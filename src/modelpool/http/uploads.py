@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from modelpool.core.errors import FieldError, Invalid, InvalidField, TooLarge
 from modelpool.http.bodies import media_type_of
 from modelpool.http.body_stream import BodyFile, content_length
+from modelpool.http.upload_handler import read_form
 
 FORM = "multipart/form-data"
 _FORM_OVERHEAD = 1 << 20
@@ -71,6 +72,7 @@ def clean_filename(name: str) -> str:
 
 
 def _check_parts(request: HttpRequest, *, part: str, fields: Collection[str]) -> None:
+    read_form(request)
     sent = set(request.POST) | set(request.FILES)
     allowed = {part, *fields}
     if unknown := sorted(sent - allowed):

@@ -108,7 +108,7 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = int(_SETTINGS.limits.max_json)
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 DATA_UPLOAD_MAX_NUMBER_FILES = 4
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["modelpool.http.upload_handler.FormFileHandler"]
 FILE_UPLOAD_TEMP_DIR = str(HOME.tmp_dir)
 FILE_UPLOAD_PERMISSIONS = 0o640
 
