@@ -5,6 +5,7 @@ The file goes to the store first and is never parsed here. What is refused is re
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -205,4 +206,6 @@ def _new_version(artifact: Artifact, metadata: UploadMetadata, found: Inspection
 def _own_host() -> ModelHost:
     """The host of processes that have no other, such as the command line."""
     serving = conf.settings().serving
-    return ModelHost(int(serving.model_memory_limit), load_timeout_s=float(serving.load_timeout))
+    host = ModelHost(int(serving.model_memory_limit), load_timeout_s=float(serving.load_timeout))
+    atexit.register(host.close)
+    return host
