@@ -49,7 +49,8 @@ def _memory_of_one(pid: int) -> ProcessMemory | None:
     sizes = dict(line.split(":", 1) for line in _read(Path(f"/proc/{pid}/smaps_rollup")).splitlines() if ":" in line)
     if "Pss" not in sizes:
         return None
-    command = _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
+    words = _read(Path(f"/proc/{pid}/cmdline")).strip("\0").split("\0")
+    command = " ".join(Path(word).name if word.startswith("/") else word for word in words)
     rss, pss = (int(sizes[name].split()[0]) / _MIB for name in ("Rss", "Pss"))
     return ProcessMemory(pid, command, rss, pss)
 
