@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
@@ -41,11 +41,15 @@ def check_target(target: str, *, dataset: Dataset) -> str:
     """Return the target; refuse at once one that the dataset's profile does not have."""
     if not isinstance(target, str) or len(target) > 200 or "\x00" in target:
         raise InvalidField("target", "must be the name of a column, of at most 200 characters.")
-    names = [column["name"] for column in dataset.columns or ()]
+    check_column(target, names=[column["name"] for column in dataset.columns or ()])
+    return target
+
+
+def check_column(target: str, *, names: Sequence[str]) -> None:
+    """Refuse a target that is none of the ``names``; without names nothing is known yet."""
     if target and names and target not in names:
         shown = ", ".join(map(repr, names[:30])) + (", …" if len(names) > 30 else "")
         raise InvalidField("target", f"There is no column {target!r}; the columns are {shown}.", code="unknown_column")
-    return target
 
 
 def check_limit(value: float | None, *, field: str, ceiling: float) -> float:

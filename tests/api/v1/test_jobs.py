@@ -45,6 +45,15 @@ def test_training_on_rows_makes_model_and_job(scientist: Wire, world: World, ten
     assert RegisteredModel.objects.for_tenant(tenant).filter(name="fresh").exists()
 
 
+def test_a_target_that_the_rows_do_not_have_is_refused_at_once(scientist: Wire, world: World, tenant: Tenant):
+    before = Dataset.objects.for_tenant(tenant).count()
+    answer = problem(scientist.post("/models/fresh/train", {**REQUEST, "target": "z", "data": ROWS}))
+    assert (answer["status"], answer["errors"][0]["field"]) == (422, "target")
+    assert "'x', 'y'" in answer["detail"]
+    assert Dataset.objects.for_tenant(tenant).count() == before
+    assert not RegisteredModel.objects.for_tenant(tenant).filter(name="fresh").exists()
+
+
 def test_training_on_a_stored_dataset(scientist: Wire, world: World):
     job = scientist.post("/models/churn/train", {**REQUEST, "dataset": str(world.dataset.pk)}).json()
     assert job["dataset"] == str(world.dataset.pk)

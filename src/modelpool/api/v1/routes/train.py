@@ -21,6 +21,7 @@ from modelpool.http.views import ApiView
 from modelpool.tenants.roles import Permission
 from modelpool.training.data_formats import data_format_of
 from modelpool.training.models import Dataset, TrainingJob
+from modelpool.training.requests import check_column
 from modelpool.training.services import (
     create_dataset,
     create_inline_dataset,
@@ -60,6 +61,8 @@ class TrainView(KeepsAnswer, ApiView):
             return self._submit(model, body, get_dataset(self.tenant, body.dataset))
         dataset = self._keep_data(body, upload)
         with discarded_on_error(dataset, actor=self.actor):
+            if body.data is not None:
+                check_column(body.target, names=[name.strip() for name in body.data.columns])
             return self._submit(model, body, dataset)
 
     def _keep_data(self, body: TrainRequest, upload: Upload | None) -> Dataset:
