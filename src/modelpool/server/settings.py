@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "modelpool.storage",
     "modelpool.registry",
     "modelpool.training",
+    "modelpool.monitoring",
     "modelpool.http",
     "modelpool.api.v1",
 ]

@@ -43,10 +43,18 @@ class PoolKey(NamedTuple):
     version_id: Any
 
 
-class PoolEntry(Generic[T]):
-    """One loaded model; pinned while its ``pins`` are not empty."""
+class Holding(NamedTuple):
+    """A model in memory: ``since`` is when it was loaded, in seconds since 1970."""
 
-    __slots__ = ("is_closed", "is_retired", "item", "key", "load_s", "pins", "size_bytes", "used_at")
+    key: PoolKey
+    size_bytes: int
+    since: float
+
+
+class PoolEntry(Generic[T]):
+    """One loaded model; pinned while its ``pins`` are not empty. ``uses`` counts how often it was had."""
+
+    __slots__ = ("is_closed", "is_retired", "item", "key", "load_s", "pins", "since", "size_bytes", "used_at", "uses")
 
     def __init__(self, key: PoolKey, item: T, *, load_s: float) -> None:
         self.key = key
@@ -54,7 +62,9 @@ class PoolEntry(Generic[T]):
         self.size_bytes = item.size_bytes
         self.load_s = load_s
         self.pins: list[None] = []
+        self.since = time.time()
         self.used_at = time.monotonic()
+        self.uses = 0
         self.is_retired = False
         self.is_closed = False
 
@@ -117,6 +127,7 @@ class ModelPool(Generic[T]):
             self.release(entry)
             return None
         entry.used_at = time.monotonic()
+        entry.uses += 1
         return entry
 
     def release(self, entry: PoolEntry[T]) -> None:
@@ -182,6 +193,11 @@ class ModelPool(Generic[T]):
         """Return what is in memory, and the bytes each holds."""
         with self._lock:
             return {key: entry.size_bytes for key, entry in self._entries.items()}
+
+    def holdings(self) -> list[Holding]:
+        """Return what is in memory."""
+        with self._lock:
+            return [Holding(key, entry.size_bytes, entry.since) for key, entry in self._entries.items()]
 
     def close(self) -> None:
         """Refuse new loads and close every model as soon as nobody holds it."""

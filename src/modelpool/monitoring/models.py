@@ -1,0 +1,69 @@
+"""Tables of what web processes see: use of versions by day, and what each process holds in memory.
+
+Rows are written by processes that may be behind the registry by a moment, so nothing in the database ties them to a
+version that may just have been deleted; what is left over is pruned.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from modelpool.registry.models import ModelVersion
+from modelpool.tenants.models import TenantOwned
+
+
+class VersionUse(TenantOwned):
+    """How many requests a version answered on one day (UTC), over all processes."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    day = models.DateField()
+    requests = models.BigIntegerField(default=0)
+
+    class Meta(TenantOwned.Meta):
+        db_table = "modelpool_version_use"
+        constraints: ClassVar = [models.UniqueConstraint(fields=["version", "day"], name="version_use_once_per_day")]
+        indexes: ClassVar = [models.Index(fields=["day", "-requests"], name="version_use_by_day")]
+
+    def __str__(self) -> str:
+        return f"{self.requests} on {self.day}"
+
+
+class ServingProcess(models.Model):
+    """A web process that holds models; ``seen_at`` is its last sign of life."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    node = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now, db_index=True)
+    budget_bytes = models.BigIntegerField(default=0)
+    held_bytes = models.BigIntegerField(default=0)
+    n_models = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "modelpool_serving_process"
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.pid}"
+
+
+class LoadedVersion(TenantOwned):
+    """A version in the memory of one web process."""
+
+    process = models.ForeignKey(ServingProcess, on_delete=models.CASCADE, related_name="+")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    size_bytes = models.BigIntegerField()
+    since = models.DateTimeField()
+
+    class Meta(TenantOwned.Meta):
+        db_table = "modelpool_loaded_version"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["process", "version"], name="loaded_once_per_process"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version_id} in {self.process_id}"
