@@ -1,0 +1,106 @@
+"""The values of one process's metrics, in a file that it maps: other processes read it, also when this one is dead.
+
+A file is a header and records. A record is a key, padding, and 64-bit floats at its end, all aligned to eight bytes, so
+that a value is never seen half written. A record that is no longer wanted is used again for one of the same size.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+_MAGIC = b"MPSAMPL1"
+_HEADER = struct.Struct("<8sQ")  # magic, bytes used
+_USED = struct.Struct("<Q")
+_RECORD = struct.Struct("<IHHQ")  # bytes of the whole record, of its key, number of values, is it alive
+_ALIVE_AT = 8  # within a record
+_GRAIN = 64
+_FIRST_BYTES = 64 * 1024
+
+
+class SampleFile:
+    """Records that this process alone writes; without a path they are memory that nobody else sees. Not thread-safe."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._free: dict[tuple[int, int], list[int]] = {}
+        self._used = _HEADER.size
+        if path is None:
+            self._map = mmap.mmap(-1, _FIRST_BYTES)
+        else:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.ftruncate(descriptor, _FIRST_BYTES)
+                self._map = mmap.mmap(descriptor, _FIRST_BYTES)
+            finally:
+                os.close(descriptor)
+        self._map[: _HEADER.size] = _HEADER.pack(_MAGIC, self._used)
+
+    def add(self, key: bytes, values: Sequence[float]) -> int:
+        """Add a record, and return where it is."""
+        size = -(-(_RECORD.size + len(key) + 8 * len(values)) // _GRAIN) * _GRAIN
+        free = self._free.get((size, len(values)))
+        at = free.pop() if free else self._extend(size)
+        self._map[at : at + _RECORD.size] = _RECORD.pack(size, len(key), len(values), 0)
+        self._map[at + _RECORD.size : at + _RECORD.size + len(key)] = key
+        self.write(at, values)
+        self._map[at + _ALIVE_AT : at + _RECORD.size] = _USED.pack(1)
+        return at
+
+    def write(self, at: int, values: Sequence[float]) -> None:
+        """Write all values of the record at ``at``."""
+        size = int.from_bytes(self._map[at : at + 4], "little")
+        begin = at + size - 8 * len(values)
+        self._map[begin : at + size] = struct.pack(f"<{len(values)}d", *values)
+
+    def remove(self, at: int) -> None:
+        """Give a record back."""
+        size, _, count, _ = _RECORD.unpack_from(self._map, at)
+        self._map[at + _ALIVE_AT : at + _RECORD.size] = _USED.pack(0)
+        self._free.setdefault((size, count), []).append(at)
+
+    def records(self) -> Iterator[tuple[bytes, tuple[float, ...]]]:
+        """Yield keys and values."""
+        return _records(self._map[: self._used])
+
+    def close(self) -> None:
+        """Let go of the memory; the file stays."""
+        self._map.close()
+
+    def _extend(self, size: int) -> int:
+        at = self._used
+        while at + size > len(self._map):
+            self._map.resize(2 * len(self._map))
+        self._map[at : at + _RECORD.size] = _RECORD.pack(size, 0, 0, 0)
+        self._used = at + size
+        self._map[8 : _HEADER.size] = _USED.pack(self._used)
+        return at
+
+
+def read_records(path: Path) -> Iterator[tuple[bytes, tuple[float, ...]]]:
+    """Yield keys and values of another process's file as it is now; nothing for one that is not whole."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return iter(())
+    return _records(data)
+
+
+def _records(data: bytes) -> Iterator[tuple[bytes, tuple[float, ...]]]:
+    if len(data) < _HEADER.size:
+        return
+    magic, used = _HEADER.unpack_from(data)
+    if magic != _MAGIC:
+        return
+    at, end = _HEADER.size, min(used, len(data))
+    while at + _RECORD.size <= end:
+        size, key_length, count, is_alive = _RECORD.unpack_from(data, at)
+        if size < _RECORD.size + key_length + 8 * count or at + size > end:
+            return
+        if is_alive:
+            begin = at + size - 8 * count
+            key = data[at + _RECORD.size : at + _RECORD.size + key_length]
+            yield key, struct.unpack_from(f"<{count}d", data, begin)
+        at += size
