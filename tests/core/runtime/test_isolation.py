@@ -322,7 +322,7 @@ def test_child_killed_in_mid_call_is_an_error_and_comes_back(model: IsolatedMode
 
     thread = threading.Thread(target=ask)
     thread.start()
-    _wait_until(model._lock.locked)
+    _wait_until(model.lock.locked)
     os.kill(pid, signal.SIGKILL)
     thread.join(20)
     if failures:  # otherwise the kill came before the request was sent, and the call was served by a new child
@@ -346,7 +346,7 @@ def test_closing_in_mid_call_ends_the_call(host: ModelHost) -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    _wait_until(loaded._lock.locked)
+    _wait_until(loaded.lock.locked)
     loaded.close()
     thread.join(20)
     assert [type(failure) for failure in failures] == [ModelUnavailable]

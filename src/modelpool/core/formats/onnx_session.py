@@ -22,6 +22,7 @@ _DTYPES: dict[str, DType] = {
     "tensor(uint64)": "uint64",
 }  # fmt: skip
 _LABEL_DTYPES = ("int64", "int32", "string", "bool")
+_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 _FLOAT_DTYPES = ("float32", "float64", "float16")
 
 onnxruntime.set_default_logger_severity(4)
@@ -171,6 +172,8 @@ class OnnxModel(LoadedModel):
             else:
                 result = self._run_in_steps(wanted, self._feed(inputs), step=self._fixed_rows)
         except Exception as error:
+            if any(words in str(error) for words in _NO_MEMORY):
+                raise MemoryError from error
             raise PredictionFailed(f"The model refuses these inputs: {_brief(error)}") from error
         return {name: plan[name][1](value) for name, value in zip(outputs, result, strict=True)}
 

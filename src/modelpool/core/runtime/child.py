@@ -14,11 +14,12 @@ import numpy as np
 
 from modelpool.core.errors import Invalid, ModelpoolError, PredictionFailed, UnloadableModel, UntrustedFormat
 from modelpool.core.runtime import wire
+from modelpool.core.runtime.answers import OutOfMemory
 from modelpool.core.runtime.model_source import ModelSource
 from modelpool.core.runtime.zygote_client import Forked
 
 _ERRORS: dict[str, type[ModelpoolError]] = {
-    error.code: error for error in (UntrustedFormat, UnloadableModel, PredictionFailed, Invalid)
+    error.code: error for error in (UntrustedFormat, UnloadableModel, OutOfMemory, PredictionFailed, Invalid)
 }
 
 
@@ -27,55 +28,73 @@ class ChildFailed(Exception):
 
 
 class Child:
-    """Talks to one process; not for several threads at once."""
+    """Talks to one process; not for several threads at once.
+
+    An event loop takes :attr:`channel` for itself, without blocking, and gives it back for :meth:`ask`.
+    """
 
     def __init__(self, forked: Forked) -> None:
         self.pid = forked.pid
-        self._channel = forked.channel
+        self.channel = forked.channel
+        self.calls = 0
+        """Predictions asked of it so far."""
         self._zygote = forked.zygote
         self._is_ended = False
 
     @property
     def is_alive(self) -> bool:
         """Whether it waits for a request: its socket is open and it has said nothing on its own."""
-        return not self._is_ended and not select.select([self._channel], [], [], 0)[0]
+        return not self._is_ended and not select.select([self.channel], [], [], 0)[0]
 
     def load(self, source: ModelSource, *, timeout_s: float, **request: Any) -> dict[str, Any]:
         """Hand over a model and return what the process says of it."""
-        self._channel.settimeout(timeout_s)
+        self.channel.settimeout(timeout_s)
         try:
-            socket.send_fds(self._channel, [b"m"], [source.descriptor])
+            socket.send_fds(self.channel, [b"m"], [source.descriptor])
         except OSError:
             raise ChildFailed(self._ending()) from None
-        facts, _ = self.ask("load", timeout_s=timeout_s, **request)
+        try:
+            facts, _ = self.ask("load", timeout_s=timeout_s, **request)
+        except OutOfMemory as error:
+            raise UnloadableModel(error.detail) from None
         return facts
 
     def ask(
-        self, kind: str, arrays: Mapping[str, np.ndarray] | None = None, *, timeout_s: float, **facts: Any
+        self,
+        kind: str,
+        arrays: Mapping[str, np.ndarray] | None = None,
+        *,
+        timeout_s: float,
+        limits: wire.Limits | None = None,
+        **facts: Any,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Send a request and return facts and arrays of the answer.
+        """Send a request and return facts and arrays of the answer, which is no longer than ``limits``.
 
         Raises :class:`ChildFailed`, after which the process is gone, and the error that the process itself reports.
         """
         deadline = time.monotonic() + timeout_s
         try:
-            self._channel.settimeout(timeout_s)
-            wire.send(self._channel, kind, arrays, **facts)
-            header, answers = wire.receive(self._channel, deadline=deadline)
+            self.channel.settimeout(timeout_s)
+            wire.send(self.channel, kind, arrays, **facts)
+            header, answers = wire.receive(self.channel, deadline=deadline, limits=limits)
         except wire.DeadlinePassed:
             self.end()
-            raise ChildFailed(f"did not answer within {timeout_s:g} s and was ended") from None
+            raise ChildFailed(missed_deadline(timeout_s)) from None
         except wire.WireError as error:
             raise ChildFailed(self._ending(str(error))) from None
         if header.kind == "error":
-            raise _reported(header.facts)
+            raise reported_error(header.facts)
         return header.facts, answers
 
     def _ending(self, otherwise: str = "closed its connection") -> str:
+        return self.end_after(f"failed: {otherwise}")
+
+    def end_after(self, otherwise: str) -> str:
+        """End it, and return what became of it: how it died, or ``otherwise`` where it lived until now."""
         status = self.end()
         if status is None:
             return "was ended with the process that it came from"
-        return describe_status(status) or f"failed: {otherwise}"
+        return describe_status(status) or otherwise
 
     def kill(self) -> None:
         """End the process while another thread may wait for its answer; that one finds the socket closed."""
@@ -86,11 +105,17 @@ class Child:
         if self._is_ended:
             return None
         self._is_ended = True
-        self._channel.close()
+        self.channel.close()
         return self._zygote.end(self.pid)
 
 
-def _reported(facts: dict[str, Any]) -> ModelpoolError:
+def missed_deadline(timeout_s: float) -> str:
+    """Return the words for a process that let its time pass."""
+    return f"did not answer within {timeout_s:g} s and was ended"
+
+
+def reported_error(facts: dict[str, Any]) -> ModelpoolError:
+    """Return the error that a process reports, as one of ours."""
     error = _ERRORS.get(str(facts.get("code")), Invalid)
     printable = "".join(sign if sign.isprintable() else " " for sign in str(facts.get("detail"))[:600])
     return error(printable)

@@ -15,6 +15,7 @@ from modelpool.core.errors import ModelpoolError, UnloadableModel
 from modelpool.core.formats.base import Arrays, LoadedModel, TableArrays
 from modelpool.core.formats.registry import FORMATS
 from modelpool.core.runtime import sandbox, wire
+from modelpool.core.runtime.answers import OutOfMemory
 from modelpool.core.runtime.trial import try_model
 from modelpool.core.signature import ModelSignature
 
@@ -78,7 +79,7 @@ def _predict(channel: socket.socket, model: LoadedModel, arrays: dict[str, np.nd
         inputs = TableArrays(
             numbers=arrays.get("numbers"), number_names=numbers, texts=arrays.get("texts"), text_names=texts
         )
-    wire.send(channel, "answer", model.predict(inputs, facts["outputs"]))
+    wire.send(channel, "answer", model.predict(inputs, facts["outputs"]), call=facts.get("call"))
 
 
 def _answered(channel: socket.socket, action: Callable[[], Any]) -> Any:
@@ -88,7 +89,7 @@ def _answered(channel: socket.socket, action: Callable[[], Any]) -> Any:
     except ModelpoolError as error:
         _refuse(channel, error.code, error.detail)
     except MemoryError:
-        _refuse(channel, UnloadableModel.code, "The model needs more memory than the limit of a model process.")
+        _refuse(channel, OutOfMemory.code, "The model needs more memory than the limit of a model process.")
     except wire.WireError as error:
         _refuse(channel, UnloadableModel.code, f"The model's answer cannot be sent: {error}.")
     except Exception as error:  # noqa: BLE001 — the process's edge: foreign code raises whatever it likes

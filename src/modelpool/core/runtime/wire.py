@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +20,9 @@ MAX_HEADER_BYTES = 256 << 20
 MAX_BODY_BYTES = 1 << 31
 MAX_TENSORS = 65_536
 MAX_RANK = 8
-_SMALL_BYTES = 65_536
+SMALL_BYTES = 65_536
+"""Frames up to this go out in one piece, and are written and read in an event loop; longer ones in a thread."""
+
 _NUMERIC = frozenset(
     {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"}
 )
@@ -33,6 +35,13 @@ class WireError(Exception):
 
 class DeadlinePassed(WireError):
     """The other side did not answer in time."""
+
+
+class Limits(NamedTuple):
+    """The most that a frame may announce; what a child may answer depends on what it was asked."""
+
+    header_bytes: int = MAX_HEADER_BYTES
+    body_bytes: int = MAX_BODY_BYTES
 
 
 class Tensor(msgspec.Struct, frozen=True, array_like=True):
@@ -54,47 +63,131 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Header).decode
+_LIMITS = Limits()
 
 
-def send(channel: socket.socket, kind: str, arrays: Mapping[str, np.ndarray] | None = None, **facts: Any) -> None:
-    """Send one frame; raise :class:`WireError` when the other side is gone or does not take it in time."""
+def frame(kind: str, arrays: Mapping[str, np.ndarray] | None = None, **facts: Any) -> list[bytes | memoryview]:
+    """Return the pieces of a frame: one up to :data:`SMALL_BYTES`, otherwise the arrays stay where they are."""
     tensors, buffers = _describe(arrays or {})
     header = _encode(Header(kind, tuple(tensors), facts))
     size = sum(buffer.nbytes for buffer in buffers)
     if len(header) > MAX_HEADER_BYTES or size > MAX_BODY_BYTES:
         raise WireError(f"a frame of {len(header) + size} bytes is too large")
+    head = _SIZES.pack(len(header), size) + header
+    return [b"".join((head, *buffers))] if size <= SMALL_BYTES else [head, *buffers]
+
+
+def send(channel: socket.socket, kind: str, arrays: Mapping[str, np.ndarray] | None = None, **facts: Any) -> None:
+    """Send one frame; raise :class:`WireError` when the other side is gone or does not take it in time."""
+    send_pieces(channel, frame(kind, arrays, **facts))
+
+
+def send_pieces(channel: socket.socket, pieces: Sequence[bytes | memoryview]) -> None:
+    """Send what :func:`frame` made."""
     try:
-        if size <= _SMALL_BYTES:
-            channel.sendall(b"".join((_SIZES.pack(len(header), size), header, *buffers)))
-        else:
-            channel.sendall(_SIZES.pack(len(header), size) + header)
-            for buffer in buffers:
-                channel.sendall(buffer)
+        for piece in pieces:
+            channel.sendall(piece)
     except TimeoutError as error:
         raise DeadlinePassed("the other side did not read in time") from error
     except OSError as error:
         raise WireError("the other side closed the connection") from error
 
 
-def receive(channel: socket.socket, *, deadline: float | None = None) -> tuple[Header, dict[str, np.ndarray]]:
+def receive(
+    channel: socket.socket, *, deadline: float | None = None, limits: Limits | None = None
+) -> tuple[Header, dict[str, np.ndarray]]:
     """Return the next frame; ``deadline`` is a time of :func:`time.monotonic`.
 
     The arrays are views of one buffer that belongs to them alone.
     """
     if deadline is not None:
         channel.settimeout(max(deadline - time.monotonic(), 0.001))
-    header_size, body_size = _SIZES.unpack(_read(channel, _SIZES.size, deadline))
-    if header_size > MAX_HEADER_BYTES or body_size > MAX_BODY_BYTES:
+    header_size, body_size = _checked_sizes(_read(channel, _SIZES.size, deadline), limits or _LIMITS)
+    is_small = header_size + body_size <= SMALL_BYTES
+    read = _read(channel, header_size + body_size if is_small else header_size, deadline)
+    header = _checked_header(memoryview(read)[:header_size], body_size)
+    body = read[header_size:] if is_small else _read(channel, body_size, deadline)
+    return header, _take_arrays(header.tensors, body)
+
+
+class Raw(NamedTuple):
+    """A whole frame that nobody has looked into yet; :func:`decode` does, in a thread where it is long."""
+
+    data: bytearray
+    header_bytes: int
+
+    def decode(self) -> tuple[Header, dict[str, np.ndarray]]:
+        """Return what :func:`receive` does; raise :class:`WireError` for nonsense."""
+        start = _SIZES.size + self.header_bytes
+        header = _checked_header(memoryview(self.data)[_SIZES.size : start], len(self.data) - start)
+        return header, _take_arrays(header.tensors, self.data[start:])
+
+
+class FrameReader:
+    """Reads frames from a socket that does not block, as they come in pieces; one answer at a time.
+
+    A socket that holds more than the frame that was waited for is an error: nobody answers more than once.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._buffer = bytearray(_SIZES.size + SMALL_BYTES)
+        self._filled = 0
+        self._total = 0
+        self._header_bytes = 0
+
+    def read(self, limits: Limits) -> Raw | None:
+        """Read once; return the frame when it is whole. Raises :class:`WireError`."""
+        try:
+            count = self._channel.recv_into(memoryview(self._buffer)[self._filled :])
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise WireError("the other side closed the connection") from error
+        if not count:
+            raise WireError("the other side closed the connection")
+        self._filled += count
+        if not self._total and not self._begin(limits):
+            return None
+        if self._filled > self._total:
+            raise WireError("the other side said more than its answer")
+        return self._take() if self._filled == self._total else None
+
+    def _begin(self, limits: Limits) -> bool:
+        """Look at the sizes once they are there; make room for a long frame."""
+        if self._filled < _SIZES.size:
+            return False
+        header_size, body_size = _checked_sizes(self._buffer, limits)
+        self._header_bytes, self._total = header_size, _SIZES.size + header_size + body_size
+        if self._total > len(self._buffer):
+            longer = bytearray(self._total)
+            longer[: self._filled] = self._buffer[: self._filled]
+            self._buffer = longer
+        return True
+
+    def _take(self) -> Raw:
+        if self._total > _SIZES.size + SMALL_BYTES:
+            data, self._buffer = self._buffer, bytearray(_SIZES.size + SMALL_BYTES)
+        else:
+            data = self._buffer[: self._total]
+        self._filled = self._total = 0
+        return Raw(data, self._header_bytes)
+
+
+def _checked_sizes(data: bytearray, limits: Limits) -> tuple[int, int]:
+    header_size, body_size = _SIZES.unpack_from(data)
+    if header_size > limits.header_bytes or body_size > limits.body_bytes:
         raise WireError("the other side announced a frame that is too large")
-    is_small = header_size + body_size <= _SMALL_BYTES
-    frame = _read(channel, header_size + body_size if is_small else header_size, deadline)
+    return header_size, body_size
+
+
+def _checked_header(data: memoryview, body_size: int) -> Header:
     try:
-        header = _decode(memoryview(frame)[:header_size])
+        header = _decode(data)
     except msgspec.DecodeError as error:
         raise WireError("the other side sent a malformed header") from error
     _check_tensors(header.tensors, body_size)
-    body = frame[header_size:] if is_small else _read(channel, body_size, deadline)
-    return header, _take_arrays(header.tensors, body)
+    return header
 
 
 def _describe(arrays: Mapping[str, np.ndarray]) -> tuple[list[Tensor], list[memoryview]]:
