@@ -82,7 +82,11 @@ class ServerSettings(_Table, frozen=True):
     keep_alive: Duration = Duration(20)
     head_timeout: Duration = Duration(15)
     body_timeout: Duration = Duration(60)
+    drain_delay: Duration = Duration(0)
     drain_timeout: Duration = Duration(30)
+    hang_timeout: Duration = Duration(60)
+    metrics_names: Literal["operator", "local"] = "operator"
+    metrics_max_models: Annotated[int, msgspec.Meta(ge=0)] = 1000
     access_log: bool = False
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -98,7 +102,10 @@ class ServingSettings(_Table, frozen=True):
     """``[serving]``: the prediction path."""
 
     memory_budget: Size = Size(2 * 2**30)
-    preload: tuple[str, ...] | Literal["active"] = "active"
+    tenant_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    keep_previous: Duration = Duration(600)
+    preload: tuple[str, ...] | Literal["active", "recent"] = "active"
+    preload_deadline: Duration = Duration(30)
     max_body: Size = Size(32 * 2**20)
     max_queue: int = 1024
     predict_timeout: Duration = Duration(30)
@@ -128,6 +135,8 @@ class LimitsSettings(_Table, frozen=True):
     tenant_storage: Size = Size(50 * 2**30)
     tenant_models: int = 1000
     tenant_queued_jobs: int = 100
+    tenant_predictions_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    tenant_burst: Annotated[int, msgspec.Meta(ge=1)] | None = None
     orphan_grace: Duration = Duration(3600)
 
 
@@ -152,6 +161,14 @@ def _default_stores() -> dict[str, StoreSettings]:
     return {"default": FilesystemStoreSettings(), "rows": DatabaseStoreSettings()}
 
 
+class TracingSettings(_Table, frozen=True):
+    """``[tracing]``: OpenTelemetry; off without an endpoint."""
+
+    endpoint: str | None = None
+    sample_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+    service_name: str = "modelpool"
+
+
 class Settings(_Table, frozen=True):
     """All of ``modelpool.toml``."""
 
@@ -161,6 +178,7 @@ class Settings(_Table, frozen=True):
     serving: ServingSettings = ServingSettings()
     jobs: JobsSettings = JobsSettings()
     limits: LimitsSettings = LimitsSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,9 +338,9 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _split_list(table: Any, key: str, value: str) -> Any:
-    """Lists are written with commas in the environment; ``active`` stays a word."""
+    """Lists are written with commas in the environment; ``active`` and ``recent`` stay words."""
     hint = str(get_type_hints(table).get(key, ""))
-    if "tuple" not in hint or (value == "active" and "Literal" in hint):
+    if "tuple" not in hint or (value in ("active", "recent") and "Literal" in hint):
         return value
     return [item.strip() for item in value.split(",") if item.strip()]
 

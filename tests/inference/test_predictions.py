@@ -273,10 +273,10 @@ def test_keys_remember_when_they_were_used(
     register(tenant, "churn", yes_model)
     caller.predict("acme/churn", key=key)
     assert APIKey.unscoped.get().last_used_at is None
-    plane._record_use()
+    plane.recorder.record_uses()
     first = APIKey.unscoped.get().last_used_at
     assert first is not None
-    plane._record_use()
+    plane.recorder.record_uses()
     assert APIKey.unscoped.get().last_used_at == first
 
 

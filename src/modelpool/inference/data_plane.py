@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar, cast
 from uuid import UUID
 
 from modelpool.conf import ServingSettings
-from modelpool.core.errors import DatabaseUnavailable, Draining, ModelpoolError, ModelUnavailable
+from modelpool.core.errors import DatabaseUnavailable, Draining, ModelUnavailable
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
 from modelpool.inference.feed import ChangeFeed
-from modelpool.inference.lookup import Route, RouteKey, find_active, find_gone
-from modelpool.inference.principals import KeyCache, KnownKey, record_use
+from modelpool.inference.lookup import Route, RouteKey, find_active, find_gone, find_versions, with_database
+from modelpool.inference.monitor import RECORD_S, Monitor, NoMonitor, Recorder
+from modelpool.inference.preloading import Preloading
+from modelpool.inference.principals import KeyCache, KnownKey
 from modelpool.inference.routes import RouteCache
 from modelpool.inference.served import ServedModel, load_version
 from modelpool.tenants.models import Change
@@ -36,6 +37,7 @@ _SIZE_FACTOR = 3  # of a file's size to its memory, before it is measured
 _SQL_THREADS = 4
 _HOST_THREADS = 32
 _PRELOAD_SHARE = 0.8  # of the budget that preloading fills
+_MAX_PRELOADED = 10_000
 
 _SLOW_LOAD = "The model takes too long to load; try again."
 
@@ -44,27 +46,50 @@ Entry = PoolEntry[ServedModel]
 
 
 class DataPlane:
-    """Caches, pool and threads of one process; :meth:`start` before use, :meth:`close` after."""
+    """Caches, pool and threads of one process; :meth:`start` before use, :meth:`close` after.
 
-    def __init__(self, settings: ServingSettings, *, host: ModelHost | None = None) -> None:
+    ``workers`` is how many processes of this node share ``settings.memory_budget``. ``monitor`` is told what is held
+    and used.
+    """
+
+    def __init__(
+        self,
+        settings: ServingSettings,
+        *,
+        host: ModelHost | None = None,
+        workers: int = 1,
+        monitor: Monitor | None = None,
+    ) -> None:
         self._settings = settings
         self.host = host or ModelHost(
             int(settings.model_memory_limit),
             predict_timeout_s=float(settings.predict_timeout),
             load_timeout_s=float(settings.load_timeout),
         )
-        self.pool: ModelPool[ServedModel] = ModelPool(int(settings.memory_budget))
+        self.pool: ModelPool[ServedModel] = ModelPool(int(settings.memory_budget) // workers)
+        self._monitor = monitor or NoMonitor()
         self.keys = KeyCache()
+        self.recorder = Recorder(self._monitor, self.pool, self.keys)
         self.routes = RouteCache(self._load, self.pool)
-        self.feed = ChangeFeed(on_changes=self._apply, on_reset=self._forget, on_idle=self._record_use)
+        self.feed = ChangeFeed(
+            on_changes=self._apply, on_reset=self._forget, on_idle=self.recorder.run, idle_s=RECORD_S
+        )
         self.inline_limit_s = float(settings.inline_limit)
-        self.is_preloaded = False
         self._sql = ThreadPoolExecutor(_SQL_THREADS, "modelpool-sql")
         self._compute = ThreadPoolExecutor(os.cpu_count() or 1, "modelpool-predict")
         self._waiting = ThreadPoolExecutor(_HOST_THREADS, "modelpool-host")
         self._pending: dict[tuple[str, object], asyncio.Future[object]] = {}
-        self._preloading = threading.Thread(target=self._preload, name="modelpool-preload", daemon=True)
-        self._is_closing = False
+        self._preloading = Preloading(
+            self._find_preloaded,
+            self._preload,
+            is_full=self._is_full_enough,
+            deadline_s=float(settings.preload_deadline),
+        )
+
+    @property
+    def is_preloaded(self) -> bool:
+        """Whether what is to be loaded at the start is, or took too long."""
+        return self._preloading.is_done
 
     def start(self) -> None:
         """Begin to follow the change feed, and load in the background what ``serving.preload`` says."""
@@ -73,15 +98,13 @@ class DataPlane:
 
     def close(self) -> None:
         """End threads and models; predictions that run are finished."""
-        self._is_closing = True
+        self._preloading.stop()
         self.feed.stop()
-        if self._preloading.is_alive():
-            self._preloading.join()
         for executor in (self._sql, self._compute, self._waiting):
             executor.shutdown(wait=True, cancel_futures=True)
         self.pool.close()
         self.host.close()
-        self._record_use()
+        self.recorder.close()
 
     def check_fresh(self) -> None:
         """Raise :class:`DatabaseUnavailable` when the feed was unreadable for so long that caches are worthless."""
@@ -184,24 +207,18 @@ class DataPlane:
         hint = route.size_bytes * _SIZE_FACTOR
         return self.pool.load(route.key, lambda: load_version(route, self.host), size_hint=hint)
 
-    def _preload(self) -> None:
+    def _find_preloaded(self) -> list[RouteKey]:
         names = self._settings.preload
-        try:
-            for key in find_active(None if names == "active" else tuple(names)):
-                stats = self.pool.stats()
-                if self._is_closing or stats.held_bytes > _PRELOAD_SHARE * stats.budget_bytes:
-                    break
-                self._preload_one(key)
-        except ModelpoolError as error:
-            logger.warning("preloading ended early: %s", error)
-        finally:
-            self.is_preloaded = True
+        if names == "recent":
+            return find_versions(with_database(self._monitor.most_used)(limit=_MAX_PRELOADED))
+        return find_active(None if names == "active" else tuple(names))
 
-    def _preload_one(self, key: RouteKey) -> None:
-        try:
-            self.pool.release(self._wait_for(self.routes.load(key)))
-        except ModelpoolError as error:
-            logger.warning("%s/%s cannot be preloaded: %s", key[0], key[1], error)
+    def _is_full_enough(self) -> bool:
+        stats = self.pool.stats()
+        return stats.held_bytes > _PRELOAD_SHARE * stats.budget_bytes
+
+    def _preload(self, key: RouteKey) -> None:
+        self.pool.release(self._wait_for(self.routes.load(key)))
 
     # --- in the thread of the feed ------------------------------------------------------------------------------------
 
@@ -224,12 +241,6 @@ class DataPlane:
         self.keys.forget_all()
         self.routes.forget_all()
         self._discard_gone({key.model_id for key in self.pool.sizes()}, tenants=set())
-
-    def _record_use(self) -> None:
-        try:
-            record_use(self.keys.take_used())
-        except ModelpoolError as error:
-            logger.warning("when keys were last used could not be written: %s", error)
 
 
 def _answer(entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes:

@@ -43,6 +43,7 @@ class Route(msgspec.Struct, frozen=True):
     """
 
     key: PoolKey
+    tenant: str
     model: str
     number: int
     signature: ModelSignature
@@ -84,10 +85,10 @@ def find_route(key: RouteKey) -> Route:
         raise AliasNotFound(model_name, selector[:80])
     number = selector if isinstance(selector, int) else None
     alias = selector if isinstance(selector, str) else None
-    return _route_to(resolve(tenant, model_name, number=number, alias=alias))
+    return _route_to(resolve(tenant, model_name, number=number, alias=alias), tenant=tenant_name)
 
 
-def _route_to(version: ModelVersion) -> Route:
+def _route_to(version: ModelVersion, *, tenant: str) -> Route:
     model, artifact = version.model, version.serving_artifact
     if artifact is None:
         raise VersionNotReady(model.name, version.number, version.state)
@@ -95,6 +96,7 @@ def _route_to(version: ModelVersion) -> Route:
         raise ModelUnavailable(f"Version {version.number} of {model.name!r} is in quarantine.", retry_after_s=60)
     return Route(
         key=PoolKey(version.tenant_id, version.model_id, version.pk),
+        tenant=tenant,
         model=model.name,
         number=version.number,
         signature=ModelSignature.from_dict(version.signature),
@@ -113,6 +115,20 @@ def find_active(names: tuple[str, ...] | None) -> list[RouteKey]:
     if names is None:
         return list(found.values())
     return [found[name] for name in names if name in found]
+
+
+@with_database
+def find_versions(version_ids: list[UUID]) -> list[RouteKey]:
+    """Return the routes of these versions, in their order: that of the model where it is the active one.
+
+    What is not ready any more, or belongs to a tenant that is suspended, is left out.
+    """
+    ready = ModelVersion.unscoped.filter(state=ModelVersion.State.READY, tenant__is_active=True, pk__in=version_ids)
+    rows = ready.values_list("pk", "tenant__name", "model__name", "number", "model__active_version_id")
+    found: dict[UUID, RouteKey] = {
+        pk: (tenant, model, None if pk == active else number) for pk, tenant, model, number, active in rows
+    }
+    return [found[pk] for pk in version_ids if pk in found]
 
 
 def _names_of(models: Any) -> Any:

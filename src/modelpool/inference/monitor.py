@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
-from modelpool.core.runtime.pool import Holding, PoolKey
+from modelpool.core.errors import ModelpoolError
+from modelpool.core.runtime.pool import Holding, ModelPool, PoolKey
+from modelpool.inference.lookup import with_database
+from modelpool.inference.principals import KeyCache, record_use
+
+logger = logging.getLogger(__name__)
+
+RECORD_S = 5.0
+"""How often changes of what is held are written."""
+
+SIGN_OF_LIFE_S = 60.0
+"""How often a process says what it holds when nothing changes, and how often models were used."""
 
 
 class Monitor(Protocol):
@@ -40,3 +54,53 @@ class NoMonitor:
     def most_used(self, *, limit: int) -> list[UUID]:
         """Return nothing."""
         return []
+
+
+class Recorder:
+    """Tells a monitor what the pool holds, on change, and each minute how often models and when keys were used.
+
+    :meth:`run` is called every :data:`RECORD_S` by one thread. What could not be written is written the next time.
+    """
+
+    def __init__(self, monitor: Monitor, pool: ModelPool[Any], keys: KeyCache) -> None:
+        self._monitor = monitor
+        self._pool = pool
+        self._keys = keys
+        self._told: list[Holding] | None = None
+        self._told_at = self._used_at = time.monotonic()
+        self._uses: Counter[PoolKey] = Counter()
+
+    def run(self) -> None:
+        """Write what is due; a database that does not take it is logged, and tried again."""
+        now = time.monotonic()
+        try:
+            self._tell(now)
+            if now - self._used_at > SIGN_OF_LIFE_S:
+                self._used_at = now
+                self.record_uses()
+        except ModelpoolError as error:
+            logger.warning("what is held and used could not be written: %s", error)
+
+    def close(self) -> None:
+        """Write what is left, and that this process ends."""
+        try:
+            self.record_uses()
+            with_database(self._monitor.record_end)()
+        except ModelpoolError as error:
+            logger.warning("what was used last could not be written: %s", error)
+
+    def record_uses(self) -> None:
+        """Write now how often models and when keys were used; raises what the database does not take."""
+        self._uses.update(self._pool.take_uses())
+        if self._uses:
+            with_database(self._monitor.record_use)(self._uses)
+            self._uses.clear()
+        record_use(self._keys.take_used())
+
+    def _tell(self, now: float) -> None:
+        holdings = self._pool.holdings()
+        if holdings == self._told and now - self._told_at < SIGN_OF_LIFE_S:
+            return
+        self._told = None
+        with_database(self._monitor.record_loaded)(holdings, budget_bytes=self._pool.stats().budget_bytes)
+        self._told, self._told_at = holdings, now

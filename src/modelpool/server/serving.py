@@ -19,6 +19,7 @@ from modelpool.conf import Settings
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
+from modelpool.monitoring.services import DatabaseMonitor
 from modelpool.server.addresses import allowed_hosts, public_prefix
 from modelpool.server.asgi import Front
 from modelpool.server.bridge import DjangoLane
@@ -38,7 +39,11 @@ class Application:
 
     def __init__(self, settings: Settings, *, home: conf.Home) -> None:
         server = settings.server
-        self.data_plane = DataPlane(settings.serving)
+        self.data_plane = DataPlane(
+            settings.serving,
+            workers=settings.server.workers,
+            monitor=DatabaseMonitor(node=socket.gethostname(), pid=os.getpid()),
+        )
         use_data_plane(self.data_plane)
         self.readiness = Readiness(preloaded=lambda: self.data_plane.is_preloaded)
         self.django = DjangoLane(WSGIHandler(), settings=settings, tmp_dir=home.tmp_dir)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -54,7 +55,19 @@ class Holding(NamedTuple):
 class PoolEntry(Generic[T]):
     """One loaded model; pinned while its ``pins`` are not empty. ``uses`` counts how often it was had."""
 
-    __slots__ = ("is_closed", "is_retired", "item", "key", "load_s", "pins", "since", "size_bytes", "used_at", "uses")
+    __slots__ = (
+        "_uses_taken",
+        "is_closed",
+        "is_retired",
+        "item",
+        "key",
+        "load_s",
+        "pins",
+        "since",
+        "size_bytes",
+        "used_at",
+        "uses",
+    )
 
     def __init__(self, key: PoolKey, item: T, *, load_s: float) -> None:
         self.key = key
@@ -65,8 +78,15 @@ class PoolEntry(Generic[T]):
         self.since = time.time()
         self.used_at = time.monotonic()
         self.uses = 0
+        self._uses_taken = 0
         self.is_retired = False
         self.is_closed = False
+
+    def take_uses(self) -> int:
+        """Return how often it was had since the last call."""
+        uses = self.uses
+        taken, self._uses_taken = uses - self._uses_taken, uses
+        return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +129,7 @@ class ModelPool(Generic[T]):
         self._flights: dict[PoolKey, _Flight[T]] = {}
         self._failures: dict[PoolKey, tuple[float, Exception]] = {}
         self._lock = threading.RLock()
+        self._uses: Counter[PoolKey] = Counter()
         self._held = 0
         self._loads = self._failed = self._evictions = 0
         self._is_closed = False
@@ -199,6 +220,14 @@ class ModelPool(Generic[T]):
         with self._lock:
             return [Holding(key, entry.size_bytes, entry.since) for key, entry in self._entries.items()]
 
+    def take_uses(self) -> Counter[PoolKey]:
+        """Return how often each model was had since the last call, also those that are gone."""
+        with self._lock:
+            taken, self._uses = self._uses, Counter()
+            for entry in self._entries.values():
+                taken[entry.key] += entry.take_uses()
+        return +taken
+
     def close(self) -> None:
         """Refuse new loads and close every model as soon as nobody holds it."""
         with self._lock:
@@ -280,6 +309,7 @@ class ModelPool(Generic[T]):
         """Take an entry out; its last holder closes it, or this call where nobody holds it; needs the lock."""
         del self._entries[entry.key]
         self._held -= entry.size_bytes
+        self._uses[entry.key] += entry.take_uses()
         entry.is_retired = True
         if not entry.pins:
             self._close_once(entry)

@@ -1,0 +1,87 @@
+"""Loading models before the first request asks for them: a few at a time, within the budget, and not for ever."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from modelpool.core.errors import ModelpoolError
+from modelpool.inference.lookup import RouteKey
+
+logger = logging.getLogger(__name__)
+
+THREADS = 4
+"""How many are loaded at the same time."""
+
+
+class Preloading:
+    """Loads what ``find`` names by ``load``, in threads, until ``is_full`` says that it is enough.
+
+    ``is_done`` is true when all is loaded or tried, and at the latest after ``deadline_s``: a process that could not
+    load some of its models in that time is better than none; the rest goes on loading behind the requests.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], Iterable[RouteKey]],
+        load: Callable[[RouteKey], None],
+        *,
+        is_full: Callable[[], bool],
+        deadline_s: float,
+    ) -> None:
+        self._find = find
+        self._load = load
+        self._is_full = is_full
+        self._deadline_s = deadline_s
+        self._ready_at = float("inf")
+        self._stop = threading.Event()
+        self._finished = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="modelpool-preload", daemon=True)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the process need not wait any longer."""
+        return self._finished.is_set() or time.monotonic() > self._ready_at
+
+    def start(self) -> None:
+        """Begin, in the background."""
+        self._ready_at = time.monotonic() + self._deadline_s
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin no other load, and wait for those under way."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        try:
+            keys = iter(list(self._find()))
+            threads = [threading.Thread(target=self._work, args=(keys,), daemon=True) for _ in range(THREADS)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except ModelpoolError as error:
+            logger.warning("preloading ended early: %s", error)
+        finally:
+            self._finished.set()
+            if time.monotonic() > self._ready_at:
+                logger.warning("preloading took %.0f s, longer than serving.preload_deadline", time.monotonic() - began)
+
+    def _work(self, keys: Iterator[RouteKey]) -> None:
+        while not self._stop.is_set() and not self._is_full():
+            with self._lock:
+                key = next(keys, None)
+            if key is None:
+                return
+            try:
+                self._load(key)
+            except ModelpoolError as error:
+                logger.warning("%s/%s cannot be preloaded: %s", key[0], key[1], error)
+            except Exception:  # the edge of a thread; one model that cannot be loaded must not keep the others out
+                logger.exception("%s/%s cannot be preloaded", key[0], key[1])
