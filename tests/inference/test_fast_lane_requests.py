@@ -18,9 +18,10 @@ import uvicorn
 
 from modelpool import conf
 from modelpool.core.codecs import json as json_codec
+from modelpool.core.metrics import catalogue
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
-from modelpool.inference.metrics import SECONDS
+from modelpool.inference.metrics import METERS
 from modelpool.tenants.models import Tenant
 
 PATH = "/api/v1/tenants/acme/models/churn/predict"
@@ -283,8 +284,9 @@ def test_large_tables_are_answered_from_a_thread(
 
 def test_answers_are_counted(server: Server, key: str) -> None:
     def counted(status: str) -> float:
-        samples = [sample for metric in SECONDS.collect() for sample in metric.samples]
-        return sum(s.value for s in samples if s.name.endswith("_count") and s.labels["status"] == status)
+        METERS.flush()
+        found = catalogue.PREDICTIONS.children()
+        return sum(child.values[0] for labels, child in found if labels[:5] == ("v1", status, "acme", "churn", "1"))
 
     before = {status: counted(status) for status in ("200", "400")}
     for body in (BODY, BODY, b"{"):

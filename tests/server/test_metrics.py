@@ -3,47 +3,71 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.parser import text_string_to_metric_families
 
+from modelpool import conf
+from modelpool.inference.metrics import METERS
 from modelpool.server import metrics
 from modelpool.tenants.actors import SYSTEM
 from modelpool.tenants.services import create_key, create_tenant
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    registry = CollectorRegistry()
-    monkeypatch.setattr(metrics, "REGISTRY", registry)
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    answers = Counter("answers", "Answers.", ["tenant", "model", "status"], registry=registry)
-    for tenant, count in (("acme", 2), ("globex", 3)):
-        answers.labels(tenant, "churn", "200").inc(count)
-    answers.labels("acme", "churn", "422").inc()
-    Histogram("seconds", "Time.", ["tenant"], registry=registry, buckets=(1,)).labels("acme").observe(0.5)
-    return registry
+@dataclass(frozen=True)
+class _Route:
+    tenant: str
+    model: str = "metrics-model"
+    number: int = 1
 
 
-def _page(secret: str | None = None) -> str:
-    headers = {b"authorization": f"Bearer {secret}".encode()} if secret else {}
+@pytest.fixture(autouse=True)
+def counts():
+    meter = METERS.of("test")
+    for tenant, status in (("acme-counted", 200), ("globex-counted", 200), ("acme-counted", 422)):
+        meter.count(_Route(tenant), status, 0.001)
+
+
+def _page(secret: str | None = None, client: str = "203.0.113.9", **headers: str) -> str:
+    sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    sent += [(b"authorization", f"Bearer {secret}".encode())] if secret else []
+    scope: dict[str, Any] = {"headers": sent, "client": (client, 1234)}
     with ThreadPoolExecutor(1) as threads:  # as the server does: it closes its thread's connection
-        return threads.submit(metrics.render_metrics, headers).result()[0].decode()
+        return threads.submit(metrics.render_metrics, scope).result()[0].decode()
 
 
-def test_anybody_sees_sums_without_tenants(registry):
-    page = _page()
-    assert 'answers_total{status="200"} 5.0' in page
-    assert 'answers_total{status="422"} 1.0' in page
-    assert 'seconds_bucket{le="1.0"} 1.0' in page
-    assert not any(name in page for name in ("acme", "globex", "churn"))
+@pytest.fixture
+def names_are_local(monkeypatch):
+    settings = conf.settings()
+    server = msgspec.structs.replace(settings.server, metrics_names="local")
+    changed = msgspec.structs.replace(settings, server=server)
+    monkeypatch.setattr(conf, "settings", lambda: changed)
+
+
+def test_anybody_sees_sums_without_tenants():
+    page = _page(client="127.0.0.1")
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    wires = [sample.labels for sample in families["modelpool_predictions"].samples if sample.labels["wire"] == "test"]
+    assert {"wire": "test", "status": "200"} in wires
+    assert not any(name in page for name in ("acme", "globex", "metrics-model", "version="))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_tenants_are_named_to_operators_only(registry):
+def test_tenants_are_named_to_operators_only():
     tenant = create_tenant("acme-metrics", actor=SYSTEM)
     _, admin = create_key(tenant=tenant, role="admin", actor=SYSTEM)
     _, operator = create_key(tenant=None, role="operator", actor=SYSTEM)
-    assert 'tenant="globex"' in _page(operator)
+    assert 'tenant="globex-counted"' in _page(operator)
     assert "globex" not in _page(admin)
     assert "globex" not in _page("mp_nonsense")
+
+
+def test_programs_of_the_machine_see_names_where_the_settings_say_so(names_are_local):
+    assert "globex" in _page(client="127.0.0.1")
+    assert "globex" in _page(client="::1")
+    assert "globex" not in _page(client="203.0.113.9")
+    assert "globex" not in _page(client="127.0.0.1", x_forwarded_for="203.0.113.9")
+    assert "globex" not in _page(client="127.0.0.1", via="1.1 proxy")

@@ -18,7 +18,7 @@ from modelpool.core.errors import MethodNotAllowed, Overloaded, PermissionDenied
 from modelpool.core.problems import MEDIA_TYPE, problem_of
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.lookup import RouteKey
-from modelpool.inference.metrics import PredictionMeter
+from modelpool.inference.metrics import METERS
 from modelpool.inference.principals import KnownKey
 from modelpool.inference.requests import (
     PREFIX,
@@ -54,6 +54,7 @@ _PROBLEM = [(b"content-type", MEDIA_TYPE.encode()), *_COMMON[1:]]
 _METHODS = ("POST", "OPTIONS")
 _ALLOW = (b"allow", ", ".join(_METHODS).encode())
 _CLOSING = frozenset({408, 411, 413})
+_NAMELESS = frozenset({401, 403, 404})  # not counted under the model: a stranger may have asked
 _CLIENT_GONE = 499  # only counted: nobody is left to read it
 
 
@@ -80,7 +81,7 @@ class FastLane:
         self._max_body = int(settings.max_body)
         self._max_under_way = settings.max_queue
         self._body_timeout_s = body_timeout_s
-        self._count = PredictionMeter("v1").count
+        self._count = METERS.of("v1").count
         self._ids = itertools.count()
         self._id_prefix = f"{secrets.token_hex(8)}-".encode()
         self.under_way = 0
@@ -123,7 +124,7 @@ class FastLane:
         except (RuntimeError, OSError):  # the connection was closed under the answer
             logger.debug("an answer could not be sent", exc_info=True)
             status = _CLIENT_GONE
-        self._count(status, monotonic() - began)
+        self._count(None if status in _NAMELESS else self._find_route(key), status, monotonic() - began)
 
     async def _predict(self, key: RouteKey, scope: Scope, headers: Headers, *, receive: Receive) -> bytes:
         """Return the answer's body; where all is at hand nothing is awaited. What is no prediction is raised."""

@@ -1,67 +1,225 @@
-"""What is counted of predictions; right across processes when ``PROMETHEUS_MULTIPROC_DIR`` is set before the import."""
+"""Counting predictions: a list takes them in the request, a thread of the process adds them up twice a second."""
 
 from __future__ import annotations
 
-import asyncio
-from bisect import bisect_left
-from collections.abc import Iterable
+import logging
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
 
-from prometheus_client import Histogram
+from modelpool.core.metrics import catalogue
+from modelpool.core.metrics.admission import NOBODY, OTHER, Admission, ModelName
+from modelpool.core.metrics.families import DIRECTORY_VARIABLE, Family
 
-_FLUSH_S = 0.5
-_FLUSH_AT = 4096
+logger = logging.getLogger(__name__)
 
+FLUSH_S = 0.5
+MAX_MODELS = 1000
+"""Models of a node with series of their own, unless ``server.metrics_max_models`` says otherwise."""
 
-class BatchHistogram(Histogram):
-    """A histogram that takes many values at once: one value costs 3 µs across processes, a tenth of a prediction."""
+_MAX_VERSIONS = 8
+_TOUCH_S = 60.0
+_TABLE = "models"
 
-    def observe_all(self, values: Iterable[float]) -> None:
-        """Record values of one child, as ``observe`` would one by one."""
-        counts, total = [0] * len(self._upper_bounds), 0.0
-        for value in values:
-            counts[bisect_left(self._upper_bounds, value)] += 1
-            total += value
-        self._sum.inc(total)
-        for bucket, count in zip(self._buckets, counts, strict=True):
-            if count:
-                bucket.inc(count)
+Labels = tuple[str, str, str, str]
+"""Tenant, model, version, and the number under which the model was admitted."""
 
-
-SECONDS = BatchHistogram(
-    "modelpool_prediction_seconds",
-    "Time from the head of a prediction's request to its answer, by wire and status; its count is that of requests.",
-    ["wire", "status"],
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0),
-)
+_NOBODY: Labels = (NOBODY, NOBODY, NOBODY, "")
+_OTHER: Labels = (OTHER, OTHER, OTHER, "")
 
 
-class PredictionMeter:
-    """Counts the answers of one wire in an event loop, and hands them over every half second."""
+class Counted(Protocol):
+    """What is counted of a route: whose model answered, and which version."""
 
-    def __init__(self, wire: str) -> None:
-        self._wire = wire
-        self._waiting: dict[int, list[float]] = {}
-        self._is_flush_due = False
+    @property
+    def tenant(self) -> str:
+        """The tenant's name."""
 
-    def count(self, status: int, seconds: float) -> None:
+    @property
+    def model(self) -> str:
+        """The model's name."""
+
+    @property
+    def number(self) -> int:
+        """The version's number."""
+
+
+class ModelLabels:
+    """The labels that the models of this process are counted under; at most ``limit`` models of a node have their own.
+
+    Of a model at most eight versions are told apart at a time. Used by one thread at a time.
+    """
+
+    def __init__(self, *, limit: int = MAX_MODELS, folder: Path | None = None) -> None:
+        self._admission = Admission(folder / _TABLE if folder else None, limit=limit)
+        self._numbers: dict[ModelName, str] = {}
+        self._versions: dict[ModelName, dict[int, Labels]] = {}
+        self._used: set[ModelName] = set()
+        self._touched_at = float("-inf")
+
+    def prepare(self, names: Iterable[ModelName]) -> None:
+        """Admit the models among ``names`` that are new here; once a minute tell the table which were used."""
+        wanted = set(names)
+        self._used |= wanted
+        now = time.monotonic()
+        if wanted <= self._numbers.keys() and now - self._touched_at < _TOUCH_S:
+            return
+        self._numbers = self._admission.admit(self._used)
+        self._used.clear()
+        self._touched_at = now
+        self._forget_others()
+
+    def of(self, route: Counted) -> Labels:
+        """Return the labels of a version whose model was prepared."""
+        name = (route.tenant, route.model)
+        number = self._numbers.get(name)
+        if number is None:
+            return _OTHER
+        versions = self._versions.setdefault(name, {})
+        labels = versions.pop(route.number, None) or (*name, str(route.number), number)
+        versions[route.number] = labels  # the last one is the one used last
+        if len(versions) > _MAX_VERSIONS:
+            self._forget_version(versions)
+        return labels
+
+    def admitted(self) -> dict[ModelName, str]:
+        """Return the models of the node that have series of their own."""
+        return self._admission.read()
+
+    def _forget_version(self, versions: dict[int, Labels]) -> None:
+        """The version used longest ago goes; what it counted is kept under the model, as version ``_other``."""
+        tenant, model, version, number = versions.pop(next(iter(versions)))
+        _move((tenant, model, version, number), (tenant, model, OTHER, number))
+
+    def _forget_others(self) -> None:
+        """What was counted of models that are not in the table any more goes to ``_other``."""
+        for labels in list(_model_labels()):
+            name, number = (labels[0], labels[1]), labels[3]
+            if number and self._numbers.get(name) != number:
+                _move(labels, _OTHER)
+                self._versions.pop(name, None)
+
+
+class Meter:
+    """Counts predictions. ``count(route, status, seconds)`` may be called by any thread, and costs an append.
+
+    ``route`` is ``None`` where the request named nothing that there is: names from outside are not counted.
+    """
+
+    def __init__(self, wire: str, labels: ModelLabels) -> None:
+        self.wire = wire
+        self._labels = labels
+        self._waiting: list[tuple[Counted | None, int, float]] = []
+
+    def count(self, route: Counted | None, status: int, seconds: float) -> None:
         """Record one answer."""
-        waiting = self._waiting.get(status)
-        if waiting is None:
-            waiting = self._waiting[status] = []
-        waiting.append(seconds)
-        if not self._is_flush_due:
-            self._is_flush_due = True
-            asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
-        elif len(waiting) >= _FLUSH_AT:
-            self._hand_over(status)
+        self._waiting.append((route, status, seconds))
 
     def flush(self) -> None:
-        """Hand over what is waiting."""
-        self._is_flush_due = False
-        for status in self._waiting:
-            self._hand_over(status)
+        """Add up what is waiting; by one thread at a time."""
+        counted = self._waiting[:]
+        del self._waiting[: len(counted)]
+        if not counted:
+            return
+        groups: dict[tuple[int, int], list[float]] = defaultdict(list)
+        routes: dict[int, Counted | None] = {}
+        for route, status, seconds in counted:
+            routes[id(route)] = route
+            groups[id(route), status].append(seconds)
+        self._labels.prepare((route.tenant, route.model) for route in routes.values() if route is not None)
+        for (at, status), values in groups.items():
+            found = routes[at]
+            self._add(_NOBODY if found is None else self._labels.of(found), status, values)
 
-    def _hand_over(self, status: int) -> None:
-        values, self._waiting[status] = self._waiting[status], []
-        if values:
-            SECONDS.labels(self._wire, str(status)).observe_all(values)
+    def _add(self, labels: Labels, status: int, values: list[float]) -> None:
+        catalogue.PREDICTIONS.labels(self.wire, str(status), *labels).inc(len(values))
+        if status == 200:
+            catalogue.PREDICTION_SECONDS.labels(*labels).observe_all(values)
+
+
+class Meters:
+    """The meters of this process, one for each wire, and the thread that empties them."""
+
+    def __init__(self) -> None:
+        self._limit = MAX_MODELS
+        self._labels: ModelLabels | None = None
+        self._meters: dict[str, Meter] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def configure(self, *, max_models: int) -> None:
+        """Say how many models have series of their own; before the first meter is asked for."""
+        self._limit = max_models
+
+    @property
+    def labels(self) -> ModelLabels:
+        """What models are counted under."""
+        if self._labels is None:
+            self._labels = ModelLabels(limit=self._limit, folder=metrics_folder())
+        return self._labels
+
+    def of(self, wire: str) -> Meter:
+        """Return the meter of a wire, such as ``v1``."""
+        with self._lock:
+            if self._thread is None:
+                self._stop.clear()
+                self._thread = threading.Thread(target=self._run, name="modelpool-metrics", daemon=True)
+                self._thread.start()
+            return self._meters.setdefault(wire, Meter(wire, self.labels))
+
+    def flush(self) -> None:
+        """Add up what is waiting in all meters."""
+        with self._lock:
+            for meter in self._meters.values():
+                meter.flush()
+
+    def close(self) -> None:
+        """End the thread, and add up the rest."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.flush()
+
+    def _run(self) -> None:
+        while not self._stop.wait(FLUSH_S):
+            try:
+                self.flush()
+            except Exception:  # the edge of a thread that must not end: a full disk, a folder that was removed
+                logger.exception("counts of predictions could not be added up")
+
+
+METERS = Meters()
+"""Those of this process."""
+
+
+def metrics_folder() -> Path | None:
+    """Return where the processes of this server keep what they count; ``None`` outside a server."""
+    folder = os.environ.get(DIRECTORY_VARIABLE)
+    return Path(folder) if folder else None
+
+
+def _model_labels() -> Iterator[Labels]:
+    """Yield the labels of models that have children in any family."""
+    found: set[Labels] = set()
+    for values, _ in catalogue.PREDICTIONS.children():
+        found.add((values[2], values[3], values[4], values[5]))
+    return iter(found)
+
+
+def _move(source: Labels, target: Labels) -> None:
+    """Add what was counted under ``source`` to ``target``, and forget it."""
+    family: Family = catalogue.PREDICTION_SECONDS
+    for values, child in family.children():
+        if values == source:
+            family.labels(*target).add(child.values)
+            family.remove(*values)
+    for values, child in catalogue.PREDICTIONS.children():
+        if values[2:] == source:
+            catalogue.PREDICTIONS.labels(*values[:2], *target).add(child.values)
+            catalogue.PREDICTIONS.remove(*values)

@@ -49,7 +49,7 @@ class Front:
         elif path == "/readyz":
             await answer_readiness(send, self._readiness)
         else:
-            body, kind = await asyncio.to_thread(render_metrics, dict(scope["headers"]))
+            body, kind = await asyncio.to_thread(render_metrics, scope)
             await send_whole(send, status=200, body=body, content_type=kind)
 
 

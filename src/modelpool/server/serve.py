@@ -12,6 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
 from modelpool import conf
+from modelpool.core.metrics.families import DIRECTORY_VARIABLE
 from modelpool.server.homelock import lock_home, lock_path
 from modelpool.server.listening import open_socket, url_of
 from modelpool.server.logs import configure_logging
@@ -80,7 +81,7 @@ def _environment(home: conf.Home) -> dict[str, str]:
     """Return the children's environment: ours, with the home fixed, and a folder for the metrics of all processes."""
     metrics = home.run_dir / "metrics"
     metrics.mkdir(mode=0o700, exist_ok=True)
-    own = {"MODELPOOL_HOME": str(home.path), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    own = {"MODELPOOL_HOME": str(home.path), DIRECTORY_VARIABLE: str(metrics)}
     return {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1", **os.environ, **own}
 
 

@@ -163,7 +163,6 @@ class Supervisor:
         _reap_strangers(self._children())
 
     def _bury(self, slot: Slot, child: Child) -> None:
-        self._remove_live_gauges(child.process.pid)
         if child.ready_fd >= 0:
             self._selector.unregister(child.ready_fd)
             child.forget_ready_fd()
@@ -209,12 +208,6 @@ class Supervisor:
             return 0.05
         starts = [slot.start_at - time.monotonic() for slot in self._slots if slot.child is None]
         return max(0.0, min([_TICK_S, *starts]))
-
-    def _remove_live_gauges(self, pid: int) -> None:
-        """What prometheus_client calls ``mark_process_dead``: a gauge of living processes forgets this one."""
-        folder = conf.home().run_dir / "metrics"
-        for path in folder.glob(f"gauge_live*_{pid}.db"):
-            path.unlink(missing_ok=True)
 
 
 def _reap_strangers(children: list[Child]) -> None:
