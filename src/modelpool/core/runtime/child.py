@@ -46,6 +46,13 @@ class Child:
         """Whether it waits for a request: its socket is open and it has said nothing on its own."""
         return not self._is_ended and not select.select([self.channel], [], [], 0)[0]
 
+    def has_spoken(self) -> bool:
+        """Whether it said something that nobody has read; ``False`` when it has merely gone."""
+        try:
+            return bool(self.channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
     def load(self, source: ModelSource, *, timeout_s: float, **request: Any) -> dict[str, Any]:
         """Hand over a model and return what the process says of it."""
         self.channel.settimeout(timeout_s)

@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
-_ANOTHER_ANSWER = "gave another answer than was asked for"
 _FULL = "reached its limit of memory and was ended"
 
 
@@ -112,7 +111,9 @@ class IsolatedModel(LoadedModel):
 
     # --- for whoever holds the lock -----------------------------------------------------------------------------------
 
-    def ask_locked(self, inputs: Arrays, outputs: Sequence[str], *, deadline: float) -> dict[str, np.ndarray]:
+    def ask_locked(
+        self, inputs: Arrays, outputs: Sequence[str], *, deadline: float, is_shared: bool = False
+    ) -> dict[str, np.ndarray]:
         """Ask the child and wait; :class:`OutOfMemory` where a new child may still be able to answer."""
         child = self.ready_child() or self.start_child()
         arrays, names, n_rows = to_send(inputs, self.signature)
@@ -130,10 +131,10 @@ class IsolatedModel(LoadedModel):
             )
             check_answer(facts, answers, outputs=outputs, n_rows=n_rows, call=call)
         except ChildFailed as failure:
-            raise self.child_failed(str(failure)) from failure
+            raise self.child_failed(str(failure), is_fault=not is_shared) from failure
         except WrongAnswer as failure:
             child.end()
-            raise self.child_failed(str(failure) or _ANOTHER_ANSWER) from failure
+            raise self.child_failed(str(failure), is_fault=not is_shared) from failure
         except ModelpoolError as error:
             raise self.refused(child, error) from None
         self.answered()
