@@ -92,6 +92,13 @@ class ModelVersion(TenantOwned):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    manifest = models.BinaryField(null=True, help_text="What its maker signed; see modelpool.core.manifests.")
+    manifest_signature = models.BinaryField(null=True)
+    manifest_key = models.CharField(max_length=32, blank=True, default="", db_default="", help_text="Id of the key.")
+    quarantined_at = models.DateTimeField(null=True, blank=True)
+    quarantine_code = models.CharField(max_length=16, blank=True, default="", db_default="")
+    quarantine_reason = models.CharField(max_length=500, blank=True, default="", db_default="")
+    quarantined_by = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     class Meta(TenantOwned.Meta):
         db_table = "modelpool_model_version"
