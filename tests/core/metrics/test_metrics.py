@@ -143,6 +143,13 @@ def test_file_reuses_what_is_given_back_and_grows_where_it_must(tmp_path):
     assert len(records) == 5000
 
 
+def test_values_of_a_process_alone_grow_as_well():
+    file = SampleFile(None)
+    for at in range(5000):
+        file.add(b"key %d" % at, (float(at),) * 16)
+    assert dict(file.records())[b"key 4999"] == (4999.0,) * 16
+
+
 @pytest.mark.parametrize("data", [b"", b"MPSAMPL1", b"garbage" * 10, b"MPSAMPL1" + b"\xff" * 100])
 def test_file_that_is_not_whole_is_no_error(tmp_path, data):
     (tmp_path / "file").write_bytes(data)

@@ -28,7 +28,8 @@ class SampleFile:
         self._free: dict[tuple[int, int], list[int]] = {}
         self._used = _HEADER.size
         if path is None:
-            self._map = mmap.mmap(-1, _FIRST_BYTES)
+            # shared memory without a name cannot grow: what is beyond its end may not be touched
+            self._map = mmap.mmap(-1, _FIRST_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         else:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
