@@ -1,5 +1,7 @@
 """Versions get a signed manifest, and may be put in quarantine."""
 
+from __future__ import annotations
+
 from django.db import migrations, models
 
 
