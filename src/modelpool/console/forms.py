@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminEmailInputWidget,
@@ -23,6 +23,7 @@ from modelpool.core.names import check_name
 from modelpool.tenants.membership import tenants_where
 from modelpool.tenants.models import Tenant, User
 from modelpool.tenants.roles import TENANT_ROLES, Permission, Role
+from modelpool.tenants.services import LEAST_RATE, MOST_BURST, MOST_RATE
 
 _ACTIVATE = [
     ("", "as the model's policy decides"),
@@ -86,12 +87,24 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
         """Fields of the form."""
 
         model = Tenant
-        fields = ("name", "display_name", "is_active", "store", "max_storage_bytes", "max_models", "max_queued_jobs")
+        fields = (
+            "name",
+            "display_name",
+            "is_active",
+            "store",
+            "max_storage_bytes",
+            "max_models",
+            "max_queued_jobs",
+            "predictions_per_second",
+            "burst",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("max_storage_bytes", "max_models", "max_queued_jobs"):
             self.fields[name].validators.append(MinValueValidator(0))
+        for name, least, most in (("predictions_per_second", LEAST_RATE, MOST_RATE), ("burst", 1, MOST_BURST)):
+            self.fields[name].validators += [MinValueValidator(least), MaxValueValidator(most)]
 
     def clean_name(self) -> str:
         """Check the grammar of names."""

@@ -12,6 +12,7 @@
     │   └── NoActiveVersion
     ├── Conflict                  the state of things forbids it
     │   ├── NameTaken, VersionIsActive, VersionHasAliases, VersionNotReady, ActiveVersionMoved
+    │   ├── VersionIsQuarantined, ReleaseRefused
     │   ├── NothingToRollBackTo, JobIsFinished
     │   └── IdempotencyConflict
     ├── Invalid                   well-formed but wrong; ``errors`` names the fields
@@ -20,9 +21,11 @@
     │   └── UntrustedFormat, UnloadableModel
     ├── TooLarge, LengthRequired, UnsupportedMediaType, SlowBody, MethodNotAllowed
     ├── QuotaExceeded             requests or things; ``retry_after_s`` when waiting helps
+    │   └── RateLimited
     ├── StorageQuotaExceeded      bytes
     ├── Unavailable               try again; ``retry_after_s``
-    │   ├── StoreUnavailable, DatabaseUnavailable, ModelUnavailable
+    │   ├── StoreUnavailable, DatabaseUnavailable, ModelUnavailable, IsolationUnavailable
+    │   │   └── Quarantined
     │   └── Overloaded, Draining
     ├── ArtifactCorrupt           stored bytes do not match their digest
     └── ConfigurationError        the operator's settings are wrong
@@ -226,6 +229,21 @@ class VersionNotReady(Conflict):
         super().__init__(f"Version {number} of {model!r} is {state}, not ready.")
 
 
+class VersionIsQuarantined(Conflict):
+    """What is in quarantine cannot be activated or get an alias."""
+
+    code = "version_quarantined"
+
+    def __init__(self, model: str, number: int, reason: str) -> None:
+        super().__init__(f"Version {number} of {model!r} is in quarantine: {reason}; release it first.")
+
+
+class ReleaseRefused(Conflict):
+    """The version stays in quarantine, because what it was put there for is still so."""
+
+    code = "release_refused"
+
+
 class ActiveVersionMoved(Conflict):
     """Somebody else activated another version in between."""
 
@@ -375,6 +393,20 @@ class QuotaExceeded(ModelpoolError):
     code = "quota_exceeded"
 
 
+class RateLimited(QuotaExceeded):
+    """The tenant asks for more predictions than it may: ``per_second`` on average, ``burst`` at once."""
+
+    code = "rate_limited"
+
+    def __init__(self, *, per_second: float, burst: int, retry_after_s: float) -> None:
+        super().__init__(
+            f"The tenant may ask for {per_second:g} predictions a second, {burst} at once; try again later.",
+            retry_after_s=retry_after_s,
+        )
+        self.per_second = per_second
+        self.burst = burst
+
+
 class StorageQuotaExceeded(ModelpoolError):
     """The tenant's quota of stored bytes is used up."""
 
@@ -409,6 +441,21 @@ class ModelUnavailable(Unavailable):
     """The model cannot be loaded or its process fails at present."""
 
     code = "model_unavailable"
+
+
+class IsolationUnavailable(Unavailable):
+    """Uploaded files cannot be opened safely on this machine; the message says what the operator can do."""
+
+    code = "isolation_unavailable"
+
+
+class Quarantined(ModelUnavailable):
+    """The version is in quarantine; others of the model are not."""
+
+    code = "quarantined"
+
+    def __init__(self, model: str, number: int, reason: str) -> None:
+        super().__init__(f"Version {number} of {model!r} is in quarantine: {reason}", retry_after_s=60)
 
 
 class Overloaded(Unavailable):

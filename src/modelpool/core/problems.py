@@ -44,6 +44,13 @@ class ProblemField(msgspec.Struct, frozen=True):
     code: str
 
 
+class RateLimit(msgspec.Struct, frozen=True):
+    """What a tenant may ask: on average in a second, and at once after a rest."""
+
+    per_second: float
+    burst: int
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The document; ``errors`` names at most a hundred fields. ``type`` is a name, not an address."""
 
@@ -55,13 +62,22 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     errors: tuple[ProblemField, ...] = ()
     request_id: str | None = None
     retry_after_s: int | None = None
+    rate_limit: RateLimit | None = None
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that go with the document, besides its content type: ``Retry-After``, ``WWW-Authenticate``."""
+        """The headers that go with the document, besides its content type: ``Retry-After``, ``WWW-Authenticate``.
+
+        A rate limit is told as the IETF's draft of RateLimit fields for HTTP has it: a quota of so many in a window.
+        """
         sent = {}
         if self.retry_after_s is not None:
             sent["Retry-After"] = str(self.retry_after_s)
+        if self.rate_limit is not None:
+            limit = self.rate_limit
+            window_s = max(1, math.ceil(limit.burst / limit.per_second))
+            sent["RateLimit-Policy"] = f'"predictions";q={limit.burst};w={window_s}'
+            sent["RateLimit"] = f'"predictions";r=0;t={self.retry_after_s or 1}'
         if self.status == 401:
             sent["WWW-Authenticate"] = 'Bearer realm="modelpool"'
         return sent
@@ -92,6 +108,7 @@ def problem_of(error: BaseException, *, request_id: str | None = None) -> Proble
         fields=[ProblemField(item.field, item.detail, item.code) for item in error.errors[:_MAX_ERRORS]],
         request_id=request_id,
         retry_after_s=error.retry_after_s if error.retry_after_s is not None or status not in (429, 503) else 1.0,
+        rate_limit=RateLimit(error.per_second, error.burst) if isinstance(error, errors.RateLimited) else None,
     )
 
 
@@ -103,6 +120,7 @@ def build_problem(
     fields: list[ProblemField] | None = None,
     request_id: str | None = None,
     retry_after_s: float | None = None,
+    rate_limit: RateLimit | None = None,
 ) -> Problem:
     """Make the document for what has no exception, such as a method that a route does not know."""
     return Problem(
@@ -114,4 +132,5 @@ def build_problem(
         errors=tuple(fields or ()),
         request_id=request_id,
         retry_after_s=None if retry_after_s is None else max(1, math.ceil(retry_after_s)),
+        rate_limit=rate_limit,
     )

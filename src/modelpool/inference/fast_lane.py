@@ -15,6 +15,7 @@ import msgspec
 
 from modelpool.conf import ServingSettings
 from modelpool.core.errors import MethodNotAllowed, Overloaded, PermissionDenied, TenantNotFound
+from modelpool.core.metrics import catalogue
 from modelpool.core.problems import MEDIA_TYPE, problem_of
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.lookup import RouteKey
@@ -54,6 +55,7 @@ _PROBLEM = [(b"content-type", MEDIA_TYPE.encode()), *_COMMON[1:]]
 _METHODS = ("POST", "OPTIONS")
 _ALLOW = (b"allow", ", ".join(_METHODS).encode())
 _CLOSING = frozenset({408, 411, 413})
+_TURNED_AWAY = frozenset({429, 503})
 _NAMELESS = frozenset({401, 403, 404})  # not counted under the model: a stranger may have asked
 _CLIENT_GONE = 499  # only counted: nobody is left to read it
 
@@ -112,6 +114,8 @@ class FastLane:
         except Exception as error:  # noqa: BLE001 - every error has an answer
             refusal = _refusal_of(error, request_id=request_id, is_head=scope["method"] == "HEAD")
             status = refusal.status
+            if status in _TURNED_AWAY:
+                catalogue.REJECTED.labels(refusal.code).inc()
         finally:
             self.under_way -= 1
         try:
@@ -133,7 +137,10 @@ class FastLane:
         if self.under_way > self._max_under_way:
             raise Overloaded("The server has more predictions under way than it takes; try again.")
         secret = headers[b"authorization"][_BEARER_CHARS:]
-        self._check_key(self._find_key(secret) or await self._plane.load_key(secret), key)
+        known = self._find_key(secret) or await self._plane.load_key(secret)
+        self._check_key(known, key)
+        if known.limiter is not None:
+            known.limiter.admit()
         if scope["method"] != "POST":
             raise MethodNotAllowed(scope["method"], _METHODS)
         declared_length(headers, limit=self._max_body)
@@ -173,6 +180,7 @@ class Refusal(msgspec.Struct, frozen=True):
     headers: list[tuple[bytes, bytes]]
     body: bytes
     is_body_unread: bool = False
+    code: str = ""
 
 
 def _refusal_of(error: Exception, *, request_id: bytes, is_head: bool) -> Refusal:
@@ -188,7 +196,7 @@ def _refusal_of(error: Exception, *, request_id: bytes, is_head: bool) -> Refusa
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     headers += [_ALLOW] if problem.status == 405 else []
     headers += [(b"connection", b"close")] if problem.status in _CLOSING else []
-    return Refusal(problem.status, headers, b"" if is_head else body, problem.status in (411, 413))
+    return Refusal(problem.status, headers, b"" if is_head else body, problem.status in (411, 413), problem.code)
 
 
 async def _send_refusal(send: Send, refusal: Refusal, *, receive: Receive) -> None:

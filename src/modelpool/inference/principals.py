@@ -12,9 +12,10 @@ from django.utils import timezone
 from modelpool.core.errors import NotAuthenticated
 from modelpool.inference.cache import FeedCache
 from modelpool.inference.lookup import with_database
+from modelpool.inference.rate_limits import Limiter, rate_limits
 from modelpool.tenants.authentication import Principal, find_principal_by_digest
 from modelpool.tenants.keys import digest_of, looks_like_secret
-from modelpool.tenants.models import APIKey
+from modelpool.tenants.models import APIKey, Tenant
 from modelpool.tenants.roles import Permission
 
 _MAX_KEYS = 100_000
@@ -22,12 +23,16 @@ _REFUSAL_TTL_S = 2.0
 
 
 class KnownKey:
-    """A valid key; ``tenant`` is ``None`` for an operator's, ``expires_at`` seconds since 1970 or ``None``."""
+    """A valid key; ``tenant`` is ``None`` for an operator's, ``expires_at`` seconds since 1970 or ``None``.
 
-    __slots__ = ("expires_at", "may_predict", "principal", "tenant", "was_used")
+    ``limiter`` is ``None`` where the tenant may ask as much as it likes.
+    """
 
-    def __init__(self, principal: Principal) -> None:
+    __slots__ = ("expires_at", "limiter", "may_predict", "principal", "tenant", "was_used")
+
+    def __init__(self, principal: Principal, *, limiter: Limiter | None = None) -> None:
         self.principal = principal
+        self.limiter = limiter
         self.tenant = principal.tenant_name
         self.may_predict = principal.allows(Permission.PREDICT)
         self.expires_at = None if principal.expires_at is None else principal.expires_at.timestamp()
@@ -91,7 +96,8 @@ def _read_key(digest: str) -> KnownKey:
     principal = find_principal_by_digest(digest)
     if principal is None:
         raise NotAuthenticated
-    known = KnownKey(principal)
+    tenant = None if principal.tenant_id is None else Tenant.objects.filter(pk=principal.tenant_id).first()
+    known = KnownKey(principal, limiter=None if tenant is None else rate_limits().of(tenant))
     known.was_used = True
     return known
 

@@ -31,9 +31,11 @@ DEFAULT_TENANT = "default"
 MAX_LABEL_CHARS = 200
 
 _QUOTAS = {"max_storage_bytes": 2**63 - 1, "max_models": 2**31 - 1, "max_queued_jobs": 2**31 - 1}
-_TENANT_FIELDS = frozenset(
-    {"display_name", "is_active", "store", "default_policy", "max_storage_bytes", "max_models", "max_queued_jobs"}
-)
+LEAST_RATE, MOST_RATE, MOST_BURST = 0.001, 1_000_000, 10_000_000
+"""Predictions of a tenant per second, and at once."""
+
+_RATES = {"predictions_per_second": (LEAST_RATE, MOST_RATE), "burst": (1, MOST_BURST)}
+_TENANT_FIELDS = frozenset({"display_name", "is_active", "store", "default_policy", *_QUOTAS, *_RATES})
 
 
 def get_tenant(name: str) -> Tenant:
@@ -232,6 +234,10 @@ def _check_tenant_fields(fields: dict[str, Any]) -> dict[str, Any]:
         value = fields.get(name)
         if value is not None and not 0 <= value <= most:
             raise InvalidField(name, f"must be from 0 to {most}.")
+    for name, (least, greatest) in _RATES.items():
+        rate = fields.get(name)
+        if rate is not None and not least <= rate <= greatest:
+            raise InvalidField(name, f"must be from {least} to {greatest}, or null for the installation's.")
     _check_label("display_name", fields.get("display_name", ""))
     if fields.get("default_policy", {}) == {}:  # left to the installation
         return fields

@@ -24,7 +24,7 @@ PREDICTION_SECONDS = histogram(
 )
 REJECTED = counter(
     "modelpool_rejected_total",
-    "Predictions that were turned away before they reached a model, with 429 or 503, by the code of the error.",
+    "Predictions that were answered with 429 or 503, by the code of the error.",
     "reason",
 )
 UNDER_WAY = gauge("modelpool_predictions_under_way", "Predictions that are being answered now.")

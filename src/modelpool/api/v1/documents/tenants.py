@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from modelpool.api.v1.documents.texts import Bytes, Count, Policy, Title
+from modelpool.api.v1.documents.texts import Burst, Bytes, Count, Policy, Rate, Title
 from modelpool.http.bodies import Body
 from modelpool.storage.services import storage_used
 from modelpool.tenants.models import Tenant
@@ -25,6 +25,8 @@ class NewTenant(Body, frozen=True):
     max_storage_bytes: Bytes | None = None
     max_models: Count | None = None
     max_queued_jobs: Count | None = None
+    predictions_per_second: Rate | None = None
+    burst: Burst | None = None
 
 
 class TenantChanges(Body, frozen=True):
@@ -37,6 +39,8 @@ class TenantChanges(Body, frozen=True):
     max_storage_bytes: Bytes | UnsetType | None = UNSET
     max_models: Count | UnsetType | None = UNSET
     max_queued_jobs: Count | UnsetType | None = UNSET
+    predictions_per_second: Rate | UnsetType | None = UNSET
+    burst: Burst | UnsetType | None = UNSET
 
 
 class TenantDocument(msgspec.Struct, frozen=True):
@@ -50,6 +54,8 @@ class TenantDocument(msgspec.Struct, frozen=True):
     max_storage_bytes: int | None
     max_models: int | None
     max_queued_jobs: int | None
+    predictions_per_second: float | None
+    burst: int | None
     created_at: datetime
     used_storage_bytes: int | None = None
 
@@ -65,6 +71,8 @@ def present_tenant(tenant: Tenant, *, used_storage_bytes: int | None = None) -> 
         max_storage_bytes=tenant.max_storage_bytes,
         max_models=tenant.max_models,
         max_queued_jobs=tenant.max_queued_jobs,
+        predictions_per_second=tenant.predictions_per_second,
+        burst=tenant.burst,
         created_at=tenant.created_at,
         used_storage_bytes=used_storage_bytes,
     )

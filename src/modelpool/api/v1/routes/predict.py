@@ -19,6 +19,7 @@ from modelpool.http.openapi import BINARY, describe
 from modelpool.http.views import ApiView
 from modelpool.inference.current import current_data_plane
 from modelpool.inference.lookup import RouteKey, Selector
+from modelpool.inference.rate_limits import rate_limits
 from modelpool.inference.requests import method_of_query
 from modelpool.tenants.roles import Permission
 
@@ -53,6 +54,9 @@ class _PredictView(ApiView):
         key: RouteKey = (self.tenant.name, model, selector)
         method = method_of_query(request.META.get("QUERY_STRING", "").encode("latin-1"))
         content_type = request.META.get("CONTENT_TYPE", "")
+        limiter = None if self.caller.is_operator else rate_limits().of(self.tenant)
+        if limiter is not None:
+            limiter.admit()
         answer = current_data_plane().predict_blocking(key, body, content_type=content_type, method=method)
         return HttpResponse(answer, content_type="application/json")
 
