@@ -111,7 +111,13 @@ class ServingSettings(_Table, frozen=True):
     predict_timeout: Duration = Duration(30)
     load_timeout: Duration = Duration(60)
     model_memory_limit: Size = Size(4 * 2**30)
-    inline_limit: Duration = Duration(0.005)
+    inline_limit: Duration = Duration(0.001)
+    max_queue_per_model: Annotated[int, msgspec.Meta(ge=1)] = 256
+    max_queue_per_tenant: Annotated[int, msgspec.Meta(ge=1)] = 512
+    max_queue_wait: Duration = Duration(1)
+    max_batch_rows: Annotated[int, msgspec.Meta(ge=1)] = 256
+    max_batch_bytes: Size = Size(4 * 2**20)
+    fault_limit: Annotated[int, msgspec.Meta(ge=1)] = 5
 
 
 class JobsSettings(_Table, frozen=True):

@@ -1,24 +1,27 @@
 """The one way to predict: the fast lane and Django's view both come here.
 
 Names are resolved, keys checked and models held in caches that the change feed keeps true; a request that finds
-everything there runs no SQL. Cheap compiled models run in the event loop itself; the rest runs in threads, which for
-models in child processes only wait.
+everything there runs no SQL. Cheap compiled models run in the event loop itself; the rest has a queue for each model
+(:mod:`~modelpool.inference.execution`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar, cast
 from uuid import UUID
 
 from modelpool.conf import ServingSettings
-from modelpool.core.errors import DatabaseUnavailable, Draining, ModelUnavailable
+from modelpool.core.errors import DatabaseUnavailable, ModelUnavailable
+from modelpool.core.metrics import catalogue
+from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
+from modelpool.inference.execution import INLINE_BYTES, Engine
 from modelpool.inference.feed import ChangeFeed
 from modelpool.inference.lookup import Route, RouteKey, find_active, find_gone, find_versions, with_database
 from modelpool.inference.monitor import RECORD_S, Monitor, NoMonitor, Recorder
@@ -30,12 +33,8 @@ from modelpool.tenants.models import Change
 
 logger = logging.getLogger(__name__)
 
-INLINE_BODY_BYTES = 64 * 1024
-"""Longer bodies are read in a thread: a megabyte of JSON takes milliseconds."""
-
 _SIZE_FACTOR = 3  # of a file's size to its memory, before it is measured
 _SQL_THREADS = 4
-_HOST_THREADS = 32
 _PRELOAD_SHARE = 0.8  # of the budget that preloading fills
 _MAX_PRELOADED = 10_000
 
@@ -74,10 +73,11 @@ class DataPlane:
         self.feed = ChangeFeed(
             on_changes=self._apply, on_reset=self._forget, on_idle=self.recorder.run, idle_s=RECORD_S
         )
-        self.inline_limit_s = float(settings.inline_limit)
+        self._inline_limit_s = float(settings.inline_limit)
         self._sql = ThreadPoolExecutor(_SQL_THREADS, "modelpool-sql")
-        self._compute = ThreadPoolExecutor(os.cpu_count() or 1, "modelpool-predict")
-        self._waiting = ThreadPoolExecutor(_HOST_THREADS, "modelpool-host")
+        self.engine = Engine(settings, self.pool.release)
+        self.on_quarantine: Callable[[UUID, str], object] | None = None
+        """Told, from a thread, that a version is given up after repeated faults, and why."""
         self._pending: dict[tuple[str, object], asyncio.Future[object]] = {}
         self._preloading = Preloading(
             self._find_preloaded,
@@ -93,6 +93,8 @@ class DataPlane:
 
     def start(self) -> None:
         """Begin to follow the change feed, and load in the background what ``serving.preload`` says."""
+        if asyncio._get_running_loop() is not None:
+            self.engine.bind()
         self.feed.start()
         self._preloading.start()
 
@@ -100,9 +102,9 @@ class DataPlane:
         """End threads and models; predictions that run are finished."""
         self._preloading.stop()
         self.feed.stop()
-        for executor in (self._sql, self._compute, self._waiting):
-            executor.shutdown(wait=True, cancel_futures=True)
+        self._sql.shutdown(wait=True, cancel_futures=True)
         self.pool.close()
+        self.engine.close()
         self.host.close()
         self.recorder.close()
 
@@ -135,35 +137,36 @@ class DataPlane:
             _release_later(self.pool, future)
             raise
 
-    def answer_inline(self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes | None:
-        """Answer at once, or return ``None`` where a thread must; the entry stays pinned.
+    def answer(
+        self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None = None
+    ) -> bytes | Awaitable[bytes]:
+        """Return the answer where it is had at once, otherwise what to await for it; the pin is given back in any case.
 
-        The estimate is the running mean of what a row costs, times the rows.
+        What is expected to be quick runs here and now; the rest joins the model's queue.
+        Whoever is cancelled while awaiting leaves that queue.
         """
+        if len(body) > INLINE_BYTES:
+            return self._answer_long(entry, body, content_type=content_type, method=method)
         served = entry.item
-        if not served.runs_inline or len(body) > INLINE_BODY_BYTES:
-            return None
-        request, encode = served.read(body, content_type=content_type, method=method)
-        if served.row_cost_s * request.n_rows > self.inline_limit_s:
-            return None
-        return served.answer(request, encode)
-
-    async def answer_in_thread(self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes:
-        """Answer from a thread, which gives the pin back when it ends.
-
-        Raises :class:`ModelUnavailable` past the time limit.
-        """
-        executor = self._compute if entry.item.runs_inline else self._waiting
-
-        def work() -> bytes:
-            return _answer(entry, body, content_type=content_type, method=method)
-
-        future = _submit(executor, work, finally_=lambda: self.pool.release(entry))
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._settings.predict_timeout)
-        except TimeoutError as error:
-            limit = self._settings.predict_timeout
-            raise ModelUnavailable(f"The prediction took longer than {limit:g} s.", retry_after_s=1) from error
+            request, encode = served.read(body, content_type=content_type, method=method)
+            if request.n_rows <= served.inline_rows:
+                answer = served.answer(request, encode)
+                self.pool.release(entry)
+                return answer
+        except BaseException:
+            self.pool.release(entry)
+            raise
+        return self.engine.answer(entry, request, encode)
+
+    async def _answer_long(self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes:
+        read = partial(entry.item.read, body, content_type=content_type, method=method)
+        try:
+            request, encode = await asyncio.get_running_loop().run_in_executor(self.engine.codec, read)
+        except BaseException:
+            self.pool.release(entry)
+            raise
+        return await self.engine.answer(entry, request, encode)
 
     async def _once(self, key: tuple[str, object], read: Callable[[], R]) -> R:
         """Run ``read`` in a thread, once for all who ask for the same at the same time."""
@@ -190,10 +193,17 @@ class DataPlane:
             self.routes.raise_refusal(key)
             route = self.routes.load(key)
         entry = self.pool.pin(route.key) or self._wait_for(route)
+        served = entry.item
         try:
-            return _answer(entry, body, content_type=content_type.encode("latin-1"), method=method)
-        finally:
+            request, encode = served.read(body, content_type=content_type.encode("latin-1"), method=method)
+            if request.n_rows <= served.inline_rows:
+                answer = served.answer(request, encode)
+                self.pool.release(entry)
+                return answer
+        except BaseException:
             self.pool.release(entry)
+            raise
+        return self.engine.answer_blocking(entry, request, encode)
 
     def _wait_for(self, route: Route) -> Entry:
         future = self._load(route)
@@ -205,7 +215,22 @@ class DataPlane:
 
     def _load(self, route: Route) -> Future[Entry]:
         hint = route.size_bytes * _SIZE_FACTOR
-        return self.pool.load(route.key, lambda: load_version(route, self.host), size_hint=hint)
+        load = partial(load_version, route, self.host, watch=self._watch, inline_limit_s=self._inline_limit_s)
+        return self.pool.load(route.key, load, size_hint=hint)
+
+    def _watch(self, model: IsolatedModel, route: Route) -> None:
+        """Follow the faults of a model in a process: too many put its version into quarantine."""
+        model.watch(
+            fault_limit=self._settings.fault_limit,
+            on_quarantine=partial(self._quarantine, route),
+            on_restart=catalogue.MODEL_RESTARTS.inc,
+        )
+
+    def _quarantine(self, route: Route, reason: str) -> None:
+        logger.error("version %s of %s is in quarantine after %s", route.number, route.model, reason)
+        catalogue.MODEL_QUARANTINES.inc()
+        if self.on_quarantine is not None:
+            self.on_quarantine(route.key.version_id, reason)
 
     def _find_preloaded(self) -> list[RouteKey]:
         names = self._settings.preload
@@ -241,22 +266,6 @@ class DataPlane:
         self.keys.forget_all()
         self.routes.forget_all()
         self._discard_gone({key.model_id for key in self.pool.sizes()}, tenants=set())
-
-
-def _answer(entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes:
-    request, encode = entry.item.read(body, content_type=content_type, method=method)
-    return entry.item.answer(request, encode)
-
-
-def _submit(executor: Executor, work: Callable[[], R], *, finally_: Callable[[], None]) -> Future[R]:
-    """Run ``work`` in a thread; ``finally_`` is called once, also when the work never began."""
-    try:
-        future = executor.submit(work)
-    except RuntimeError as error:
-        finally_()
-        raise Draining("The server is shutting down.") from error
-    future.add_done_callback(lambda _: finally_())
-    return future
 
 
 def _release_later(pool: ModelPool[ServedModel], future: Future[Entry]) -> None:

@@ -152,15 +152,8 @@ class FastLane:
         route = self._find_route(key) or await self._plane.load_route(key)
         entry = self._pool.pin(route.key) or await self._plane.load_entry(route)
         content_type = headers.get(b"content-type", b"")
-        try:
-            answer = self._plane.answer_inline(entry, body, content_type=content_type, method=method)
-        except BaseException:
-            self._pool.release(entry)
-            raise
-        if answer is None:
-            return await self._plane.answer_in_thread(entry, body, content_type=content_type, method=method)
-        self._pool.release(entry)
-        return answer
+        answer = self._plane.answer(entry, body, content_type=content_type, method=method)
+        return answer if isinstance(answer, bytes) else await answer
 
     def _check_key(self, known: KnownKey, key: RouteKey) -> None:
         """Raise for a key that may not: 404 before 403, and another tenant is as good as none."""

@@ -1,10 +1,11 @@
-"""A version in memory, with everything that is worked out once: its readers of bodies, and what a row costs."""
+"""A version in memory, with everything that is worked out once: its readers of bodies, and what its calls cost."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -15,32 +16,47 @@ from modelpool.core.codecs.registry import find_codec
 from modelpool.core.errors import Invalid, ModelpoolError, ModelUnavailable, VersionNotFound
 from modelpool.core.formats.base import LoadedModel
 from modelpool.core.formats.registry import FORMATS
+from modelpool.core.runtime.batching import CostModel
+from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.signature import ModelSignature, TensorSpec
 from modelpool.inference.lookup import Route, with_database
+from modelpool.inference.trials import try_rows
 from modelpool.storage.models import Artifact
 from modelpool.storage.services import read_artifact
+
+if TYPE_CHECKING:
+    from modelpool.inference.lanes import ModelLane
 
 logger = logging.getLogger(__name__)
 
 _MAX_CONTENT_TYPES = 16
-_WARM_UP_CALLS = 3
-_NEW_SHARE = 0.1  # of the newest call in the running mean of what a row costs
+_LEARN_EVERY = 16  # calls that run inline; those that take too long are always learnt from
 _READER_BYTES = 20_000  # of the types that read bodies, and 500 more for each input (measured with 30 columns)
 _READER_BYTES_PER_INPUT = 500
 
 _UNLOADABLE_RETRY_S = 30.0
 
 Reader = tuple[Decoder, Encoder]
+Watch = Callable[[IsolatedModel, Route], None]
 
 
 class ServedModel:
-    """What the pool keeps for one version."""
+    """What the pool keeps for one version.
 
-    def __init__(self, model: LoadedModel, route: Route) -> None:
+    A call of up to ``inline_rows`` rows is expected to take no longer than ``inline_limit_s``, and runs in the event
+    loop; 0 for a model that is not compiled. ``joins`` says that rows of several requests may be computed together.
+    """
+
+    def __init__(self, model: LoadedModel, route: Route, *, inline_limit_s: float) -> None:
         self.runs_inline = route.runs_inline
-        self.row_cost_s = 0.0
-        self._model = model
+        self.model = model
+        self.cost = CostModel()
+        self.joins = False
+        self.inline_rows = 0
+        self.lane: ModelLane | None = None
+        self._inline_limit_s = inline_limit_s
+        self._calls = 0
         self._predict = model.predict
         self._name, self._number = route.model, route.number
         self._signature = route.signature
@@ -56,7 +72,9 @@ class ServedModel:
 
     def close(self) -> None:
         """Close the model."""
-        self._model.close()
+        if self.lane is not None:
+            self.lane.detach()
+        self.model.close()
 
     def read(self, body: bytes, *, content_type: bytes, method: str | None = None) -> tuple[InferenceRequest, Encoder]:
         """Return the request that the body holds, and the writer of its answer.
@@ -71,14 +89,29 @@ class ServedModel:
         return request, encode
 
     def answer(self, request: InferenceRequest, encode: Encoder) -> bytes:
-        """Run the model and write its answer."""
+        """Run the model here and now, and write its answer."""
         n_rows = request.n_rows
         if not n_rows:
-            return encode(_empty_outputs(self._signature, request.outputs))
+            return encode(self.empty_outputs(request))
         began = perf_counter()
         outputs = self._predict(request.inputs, request.outputs)
-        self.row_cost_s += _NEW_SHARE * ((perf_counter() - began) / n_rows - self.row_cost_s)
+        elapsed_s = perf_counter() - began
+        self._calls += 1
+        if elapsed_s > self._inline_limit_s or not self._calls % _LEARN_EVERY:
+            self.learn(n_rows, elapsed_s)
+        for array in outputs.values():
+            if len(array) != n_rows:
+                raise ModelUnavailable(f"The model gave {len(array)} rows for the {n_rows} that were asked for.")
         return encode(outputs)
+
+    def learn(self, n_rows: int, seconds: float) -> None:
+        """Take a call's cost into account."""
+        self.cost.observe(n_rows, seconds)
+        self.inline_rows = self.cost.rows_within(self._inline_limit_s) if self.runs_inline else 0
+
+    def empty_outputs(self, request: InferenceRequest) -> dict[str, np.ndarray[Any, Any]]:
+        """Return what answers a request of no rows."""
+        return _empty_outputs(self._signature, request.outputs)
 
     def _make_reader(self, content_type: bytes) -> Reader:
         codec = find_codec(content_type.decode("latin-1"))
@@ -91,30 +124,39 @@ class ServedModel:
         return reader
 
     def _warm_up(self) -> None:
-        """Predict an example row a few times, so that the first request finds everything made, and its cost known."""
+        """Predict the example, alone and with other rows, so that the first request finds everything made.
+
+        That also tells what calls cost, and whether rows may be joined.
+        """
         example = self._signature.example or {spec.name: _placeholder(spec) for spec in self._signature.inputs}
-        body = msgspec.json.encode({"instances": [example]})
         try:
-            request, _ = self.read(body, content_type=JsonCodec.content_type.encode())
-            costs = []
-            for _ in range(_WARM_UP_CALLS):
-                began = perf_counter()
-                self._model.predict(request.inputs, request.outputs)
-                costs.append(perf_counter() - began)
-            self.row_cost_s = min(costs)
+            trial = try_rows(self.model, lambda n_rows: self._example_rows(example, n_rows))
         except Invalid as error:
             logger.warning("version %s of %s does not answer its own example: %s", self._number, self._name, error)
+            return
+        self.joins = trial.joins
+        for n_rows, seconds in trial.calls:
+            self.learn(n_rows, seconds)
+
+    def _example_rows(self, example: dict[str, Any], n_rows: int) -> InferenceRequest:
+        body = msgspec.json.encode({"instances": [example] * n_rows})
+        return self.read(body, content_type=JsonCodec.content_type.encode())[0]
 
 
 @with_database
-def load_version(route: Route, host: ModelHost) -> ServedModel:
-    """Read the verified file and load it: in this process when it is compiled by us, in a child process otherwise."""
+def load_version(route: Route, host: ModelHost, *, watch: Watch, inline_limit_s: float) -> ServedModel:
+    """Read the verified file and load it: in this process when it is compiled by us, in a child process otherwise.
+
+    ``watch`` is given a model in a child process, to follow its faults.
+    """
     artifact = Artifact.objects.for_tenant(route.key.tenant_id).filter(pk=route.artifact_id).first()
     if artifact is None or artifact.state != Artifact.State.READY:
         raise VersionNotFound(route.model, route.number)
     model = _load_model(read_artifact(artifact), route, host=host)
+    if isinstance(model, IsolatedModel):
+        watch(model, route)
     try:
-        return ServedModel(model, route)
+        return ServedModel(model, route, inline_limit_s=inline_limit_s)
     except ModelpoolError:
         model.close()
         raise

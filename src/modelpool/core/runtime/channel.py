@@ -71,7 +71,7 @@ class LoopChannel:
         try:
             child = self._model.ready_child()
         except ModelUnavailable as error:
-            self._finish(None, error)
+            self._loop.call_soon(self._finish, None, error)  # later, as promised: the caller may ask again at once
             return
         if bytes_of(asked.inputs) > wire.SMALL_BYTES:
             self._let_go()
@@ -96,7 +96,8 @@ class LoopChannel:
         try:
             pieces, self._call, self._n_rows = self._model.request_frame(asked.inputs, asked.outputs)
         except wire.WireError as error:
-            self._finish(None, ModelUnavailable(f"The request cannot be sent to the model: {error}."))
+            refusal = ModelUnavailable(f"The request cannot be sent to the model: {error}.")
+            self._loop.call_soon(self._finish, None, refusal)
             return
         self._limits = answer_limits(self._model.signature, asked.outputs, n_rows=self._n_rows)
         child.calls += 1
@@ -261,6 +262,9 @@ class LoopChannel:
         """
         if not self._loop.is_running():
             self._forget()
+            return
+        if asyncio._get_running_loop() is self._loop:
+            self._let_go()
             return
         done = threading.Event()
 
