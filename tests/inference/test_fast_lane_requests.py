@@ -241,7 +241,7 @@ def test_a_fault_of_ours_is_500_without_details(server: Server, key: str, monkey
         raise RuntimeError("secret")
 
     assert server.ask(request(key))[0] == 200
-    monkeypatch.setattr(server._server.config.app, "_find_route", fail)
+    monkeypatch.setattr(server._server.config.app, "_check_key", fail)
     status, answer = server.ask(request(key))
     assert status == 500
     assert b"secret" not in answer

@@ -1,7 +1,11 @@
-"""Predictions, answered in front of Django: plain ASGI, no handler, and no SQL for what was seen before.
+"""Predictions, answered in front of Django: no handler, and no SQL for what was seen before.
 
 It takes the routes ``…/predict`` of version 1 when they carry a key of ours, and hands everything else on: a browser's
 session is Django's affair.
+
+There are two ways in. :meth:`FastLane.begin` is for a connection that has the whole request at hand: where all else is
+at hand too, the answer comes back at once. ``await lane(scope, receive, send)`` is ASGI. Both walk the same steps, a
+generator that yields what must be awaited: a key, a route or a model that is not known yet, a body that is on its way.
 """
 
 from __future__ import annotations
@@ -9,34 +13,39 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
+from collections.abc import Awaitable, Generator
+from functools import partial
 from time import monotonic
-
-import msgspec
+from typing import Any
 
 from modelpool.conf import ServingSettings
 from modelpool.core.errors import MethodNotAllowed, Overloaded, PermissionDenied, TenantNotFound
-from modelpool.core.metrics import catalogue
 from modelpool.core.problems import MEDIA_TYPE, problem_of
 from modelpool.inference.data_plane import DataPlane
-from modelpool.inference.lookup import RouteKey
+from modelpool.inference.lookup import Route, RouteKey
 from modelpool.inference.metrics import METERS
 from modelpool.inference.principals import KnownKey
 from modelpool.inference.requests import (
+    MAX_PATH,
     PREFIX,
     SUFFIX,
+    Answer,
     ASGIApp,
+    Begun,
     ClientGone,
-    Headers,
+    Head,
     Receive,
     Scope,
     Send,
+    Steps,
     check_once,
     declared_length,
+    go_on,
     is_request_id,
     method_of_query,
     parse_path,
     receive_whole,
-    throw_away,
+    send_answer,
 )
 
 logger = logging.getLogger(__name__)
@@ -58,6 +67,22 @@ _CLOSING = frozenset({408, 411, 413})
 _TURNED_AWAY = frozenset({429, 503})
 _NAMELESS = frozenset({401, 403, 404})  # not counted under the model: a stranger may have asked
 _CLIENT_GONE = 499  # only counted: nobody is left to read it
+
+
+class Ask:
+    """One prediction on its way; ``body`` is there already, or is read from ``receive``."""
+
+    __slots__ = ("body", "head", "key", "receive", "request_id", "route")
+
+    def __init__(
+        self, key: RouteKey, head: Head, request_id: bytes, *, body: bytes | None, receive: Receive | None
+    ) -> None:
+        self.key = key
+        self.head = head
+        self.request_id = request_id
+        self.body = body
+        self.receive = receive
+        self.route: Route | None = None
 
 
 class FastLane:
@@ -88,72 +113,98 @@ class FastLane:
         self._id_prefix = f"{secrets.token_hex(8)}-".encode()
         self.under_way = 0
 
+    def begin(self, head: Head, body: bytes) -> Begun:
+        """Answer a whole request, or return the application that will, or ``None`` where it is not for this lane."""
+        steps = self._steps(head, body=body)
+        if steps is None:
+            return None
+        try:
+            wanted = next(steps)
+        except StopIteration as done:
+            answer: Answer = done.value
+            return answer
+        return partial(_finish, steps, wanted)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a prediction, or hand the request on."""
         path = scope.get("path", "")
-        if path.endswith(SUFFIX) and path.startswith(PREFIX):
-            headers: Headers = dict(scope["headers"])
-            if headers.get(b"authorization", b"").startswith(_BEARER):
-                key = parse_path(path)
-                if key is not None:
-                    await self._serve(key, scope, headers, receive=receive, send=send)
-                    return
-        await self._next(scope, receive, send)
+        steps = None
+        if path.endswith(SUFFIX):
+            sent = scope["headers"]
+            steps = self._steps(Head(scope["method"], path, scope["query_string"], dict(sent), sent), receive=receive)
+        if steps is None:
+            await self._next(scope, receive, send)
+            return
+        try:
+            answer = await go_on(steps, next(steps))
+        except StopIteration as done:
+            answer = done.value
+        except ClientGone:
+            return
+        await _send(send, answer, receive=receive)
 
-    async def _serve(self, key: RouteKey, scope: Scope, headers: Headers, *, receive: Receive, send: Send) -> None:
-        began = monotonic()
+    def _steps(self, head: Head, *, body: bytes | None = None, receive: Receive | None = None) -> Steps | None:
+        """Return the way to an answer, or ``None`` for what is no prediction with a key of ours."""
+        path, headers = head.path, head.headers
+        if not path.endswith(SUFFIX) or not path.startswith(PREFIX) or len(path) > MAX_PATH:
+            return None
+        key = parse_path(path)
+        if key is None or not headers.get(b"authorization", b"").startswith(_BEARER):
+            return None
         request_id = headers.get(b"x-request-id")
         if request_id is None or not is_request_id(request_id):
             request_id = b"%b%x" % (self._id_prefix, next(self._ids))
+        return self._answer(Ask(key, head, request_id, body=body, receive=receive))
+
+    def _answer(self, ask: Ask) -> Steps:
+        """Predict and count; every error but :class:`ClientGone` has an answer."""
+        began = monotonic()
         self.under_way += 1
-        status = 200
+        status = _CLIENT_GONE
         try:
-            body = await self._predict(key, scope, headers, receive=receive)
+            body = yield from self._predict(ask)
+            answer = _answer_with(body, ask)
+            status = 200
         except ClientGone:
-            status = _CLIENT_GONE
+            raise
         except Exception as error:  # noqa: BLE001 - every error has an answer
-            refusal = _refusal_of(error, request_id=request_id, is_head=scope["method"] == "HEAD")
-            status = refusal.status
-            if status in _TURNED_AWAY:
-                catalogue.REJECTED.labels(refusal.code).inc()
+            answer = _refusal_of(error, request_id=ask.request_id, is_head=ask.head.method == "HEAD")
+            status = answer.status
         finally:
             self.under_way -= 1
-        try:
-            if status == 200:
-                sent = [*_COMMON, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id)]
-                await send({"type": "http.response.start", "status": 200, "headers": sent})
-                await send({"type": "http.response.body", "body": body})
-            elif status != _CLIENT_GONE:
-                await _send_refusal(send, refusal, receive=receive)
-        except (RuntimeError, OSError):  # the connection was closed under the answer
-            logger.debug("an answer could not be sent", exc_info=True)
-            status = _CLIENT_GONE
-        self._count(None if status in _NAMELESS else self._find_route(key), status, monotonic() - began)
+            route = None if status in _NAMELESS else ask.route or self._find_route(ask.key)
+            self._count(route, status, monotonic() - began)
+        return answer
 
-    async def _predict(self, key: RouteKey, scope: Scope, headers: Headers, *, receive: Receive) -> bytes:
-        """Return the answer's body; where all is at hand nothing is awaited. What is no prediction is raised."""
-        if len(scope["headers"]) != len(headers):
-            check_once(scope, headers)
+    def _predict(self, ask: Ask) -> Generator[Awaitable[Any], Any, bytes]:
+        """Return the body of the answer, yielding what must be awaited; what is no prediction is raised."""
+        head, headers = ask.head, ask.head.headers
+        if len(head.sent) != len(headers):
+            check_once(head)
         if self.under_way > self._max_under_way:
             raise Overloaded("The server has more predictions under way than it takes; try again.")
         secret = headers[b"authorization"][_BEARER_CHARS:]
-        known = self._find_key(secret) or await self._plane.load_key(secret)
-        self._check_key(known, key)
+        known: KnownKey = self._find_key(secret) or (yield self._plane.load_key(secret))
+        self._check_key(known, ask.key)
+        if head.method != "POST":
+            raise MethodNotAllowed(head.method, _METHODS)
+        declared_length(headers, limit=self._max_body)
+        method = method_of_query(head.query) if head.query else None
+        body = ask.body
+        if body is None:
+            assert ask.receive is not None
+            arriving = receive_whole(ask.receive, limit=self._max_body, timeout_s=self._body_timeout_s)
+            body = arriving if isinstance(arriving, bytes) else (yield arriving)
         if known.limiter is not None:
             known.limiter.admit()
-        if scope["method"] != "POST":
-            raise MethodNotAllowed(scope["method"], _METHODS)
-        declared_length(headers, limit=self._max_body)
-        query = scope["query_string"]
-        method = method_of_query(query) if query else None
-        body = receive_whole(receive, limit=self._max_body, timeout_s=self._body_timeout_s)
-        if not isinstance(body, bytes):
-            body = await body
-        route = self._find_route(key) or await self._plane.load_route(key)
-        entry = self._pool.pin(route.key) or await self._plane.load_entry(route)
+        route: Route = self._find_route(ask.key) or (yield self._plane.load_route(ask.key))
+        ask.route = route
+        entry = self._pool.pin(route.key) or (yield self._plane.load_entry(route))
         content_type = headers.get(b"content-type", b"")
         answer = self._plane.answer(entry, body, content_type=content_type, method=method)
-        return answer if isinstance(answer, bytes) else await answer
+        if not isinstance(answer, bytes):
+            answer = yield answer
+        return answer
 
     def _check_key(self, known: KnownKey, key: RouteKey) -> None:
         """Raise for a key that may not: 404 before 403, and another tenant is as good as none."""
@@ -166,21 +217,16 @@ class FastLane:
             raise PermissionDenied(f"A key of the role {role!r} may not predict; use one of a predictor.")
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """An answer other than a prediction; ``is_body_unread`` where the client may still be sending."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-    is_body_unread: bool = False
-    code: str = ""
+def _answer_with(body: bytes, ask: Ask) -> Answer:
+    headers = [*_COMMON, (b"content-length", b"%d" % len(body)), (b"x-request-id", ask.request_id)]
+    return Answer(200, headers, body)
 
 
-def _refusal_of(error: Exception, *, request_id: bytes, is_head: bool) -> Refusal:
+def _refusal_of(error: Exception, *, request_id: bytes, is_head: bool) -> Answer:
     """Return what to answer to an error; one that is not of our tree is logged here."""
     name = request_id.decode()
     if isinstance(error, MethodNotAllowed) and error.method == "OPTIONS":
-        return Refusal(204, [_ALLOW, (b"x-request-id", request_id)], b"")
+        return Answer(204, [_ALLOW, (b"x-request-id", request_id)], b"")
     problem = problem_of(error, request_id=name)
     if problem.status == 500:
         logger.error("a prediction failed", exc_info=error, extra={"request_id": name})
@@ -189,15 +235,16 @@ def _refusal_of(error: Exception, *, request_id: bytes, is_head: bool) -> Refusa
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     headers += [_ALLOW] if problem.status == 405 else []
     headers += [(b"connection", b"close")] if problem.status in _CLOSING else []
-    return Refusal(problem.status, headers, b"" if is_head else body, problem.status in (411, 413), problem.code)
+    return Answer(problem.status, headers, b"" if is_head else body, problem.status in (411, 413))
 
 
-async def _send_refusal(send: Send, refusal: Refusal, *, receive: Receive) -> None:
-    """Answer; where the client may still be sending its body, read on for a moment, so that it sees the answer."""
-    await send({"type": "http.response.start", "status": refusal.status, "headers": refusal.headers})
-    if refusal.is_body_unread:
-        await send({"type": "http.response.body", "body": refusal.body, "more_body": True})
-        await throw_away(receive)
-        await send({"type": "http.response.body", "body": b""})
-    else:
-        await send({"type": "http.response.body", "body": refusal.body})
+async def _finish(steps: Steps, wanted: Awaitable[Any], _: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request whose body is known, once what it waits for is there; an ASGI application."""
+    await _send(send, await go_on(steps, wanted), receive=receive)
+
+
+async def _send(send: Send, answer: Answer, *, receive: Receive) -> None:
+    try:
+        await send_answer(send, answer, receive=receive)
+    except (RuntimeError, OSError):  # the connection was closed under the answer
+        logger.debug("an answer could not be sent", exc_info=True)

@@ -6,8 +6,11 @@ import asyncio
 import re
 import types
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
+
+import msgspec
 
 from modelpool.core.errors import (
     InvalidField,
@@ -25,10 +28,18 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = dict[bytes, bytes]
+SentHeaders = list[tuple[bytes, bytes]]
+Steps = Generator[Awaitable[Any], Any, "Answer"]
+"""The way to an answer: it yields what has to be awaited, and is given what that returned."""
 
 PREFIX = "/api/v1/tenants/"
 SUFFIX = "/predict"
+MAX_PATH = 1000
+"""Longer paths name no model."""
+
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_PLAIN = re.compile(r"(/(?!\.{1,2}(/|$))[!-.0-\[\]-~]+)+")
+_MAX_PATHS = 16_384
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _ONCE = frozenset(
     {b"host", b"authorization", b"content-length", b"content-type", b"transfer-encoding", b"x-request-id"}
@@ -41,8 +52,37 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole; nobody is left to answer."""
 
 
+class Head(msgspec.Struct, frozen=True):
+    """The head of a request; ``headers`` holds the last of those that are in ``sent`` more than once."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Headers
+    sent: SentHeaders
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A whole answer; ``is_body_unread`` where the client may still be sending its request."""
+
+    status: int
+    headers: SentHeaders
+    body: bytes
+    is_body_unread: bool = False
+
+
+Begun = Answer | ASGIApp | None
+"""What becomes of a request that is there as a whole: its answer, what will answer it, or nothing of ours."""
+
+
+@lru_cache(maxsize=_MAX_PATHS)
 def parse_path(path: str) -> RouteKey | None:
-    """Return tenant, model and selector of a path below :data:`PREFIX` that ends in :data:`SUFFIX`, or ``None``."""
+    """Return tenant, model and selector of a path below :data:`PREFIX` that ends in :data:`SUFFIX`, or ``None``.
+
+    What is no plain path (an empty or dotted segment, control characters) is ``None`` too: the gate refuses it.
+    """
+    if _PLAIN.fullmatch(path) is None:
+        return None
     parts = path.split("/")
     if len(parts) == 8 and parts[5] == "models":
         return parts[4], parts[6], None
@@ -59,12 +99,11 @@ def is_request_id(value: bytes) -> bool:
     return _REQUEST_ID.fullmatch(value) is not None
 
 
-def check_once(scope: Scope, headers: Headers) -> None:
+def check_once(head: Head) -> None:
     """Raise :class:`Malformed` for a header that may be there once and is there twice."""
-    sent = scope["headers"]
-    if len(sent) == len(headers):
+    if len(head.sent) == len(head.headers):
         return
-    names = [name for name, _ in sent if name in _ONCE]
+    names = [name for name, _ in head.sent if name in _ONCE]
     if len(names) != len(set(names)):
         twice = next(name for name in names if names.count(name) > 1).decode()
         raise Malformed(f"The header {twice!r} is there more than once.")
@@ -111,6 +150,21 @@ def receive_whole(receive: Receive, *, limit: int, timeout_s: float) -> bytes | 
             return body
         return _read_on(receive, _given(message), limit=limit, timeout_s=timeout_s)
     return _read_on(receive, _go_on(steps, waits_for), limit=limit, timeout_s=timeout_s)
+
+
+async def go_on(steps: Steps, wanted: Awaitable[Any]) -> Answer:
+    """Await what ``steps`` want, one thing after the other, and return the answer they end with."""
+    while True:
+        try:
+            try:
+                found = await wanted
+            except BaseException as error:  # noqa: BLE001 - a cancellation too, handed in
+                wanted = steps.throw(error)
+            else:
+                wanted = steps.send(found)
+        except StopIteration as done:
+            answer: Answer = done.value
+            return answer
 
 
 async def _read_on(receive: Receive, first: Awaitable[Message], *, limit: int, timeout_s: float) -> bytes:
@@ -185,3 +239,14 @@ def method_of_query(query: bytes) -> str | None:
     if len(pairs) > 1:
         raise InvalidField("method", "is there more than once.")
     return pairs[0][1]
+
+
+async def send_answer(send: Send, answer: Answer, *, receive: Receive) -> None:
+    """Answer; where the client may still be sending its body, read on for a moment, so that it sees the answer."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    if answer.is_body_unread:
+        await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+        await throw_away(receive)
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        await send({"type": "http.response.body", "body": answer.body})
