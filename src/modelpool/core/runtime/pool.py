@@ -1,4 +1,4 @@
-"""Models in memory, within a budget of bytes: loaded once, shared, and given up least recently used first.
+"""Models in memory, within a budget of bytes: loaded once, shared, and given up when others are worth more.
 
 A model that is there is had without a lock. Whoever holds one has it pinned: an evicted model is closed by its last
 holder, never during a prediction. The two sides cannot miss each other: a holder pins, then looks whether the entry is
@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from modelpool.core.errors import ModelUnavailable, Unavailable
+from modelpool.core.runtime.eviction import EvictionOrder
+from modelpool.core.runtime.loading import LoadQueue
 
 _MAX_REMEMBERED_FAILURES = 1000
 
@@ -53,21 +55,16 @@ class Holding(NamedTuple):
 
 
 class PoolEntry(Generic[T]):
-    """One loaded model; pinned while its ``pins`` are not empty. ``uses`` counts how often it was had."""
+    """One loaded model; pinned while its ``pins`` are not empty.
+
+    ``uses`` counts how often it was had, ``clock`` is the pool's when that was last, and ``kept_until`` (monotonic
+    seconds) how long it counts as used, see :mod:`~modelpool.core.runtime.eviction`.
+    """
 
     __slots__ = (
-        "_uses_taken",
-        "is_closed",
-        "is_retired",
-        "item",
-        "key",
-        "load_s",
-        "pins",
-        "since",
-        "size_bytes",
-        "used_at",
-        "uses",
-    )
+        "_uses_taken", "clock", "is_closed", "is_retired", "item", "kept_until", "key", "load_s", "pins", "since",
+        "size_bytes", "used_at", "uses",
+    )  # fmt: skip
 
     def __init__(self, key: PoolKey, item: T, *, load_s: float) -> None:
         self.key = key
@@ -78,9 +75,21 @@ class PoolEntry(Generic[T]):
         self.since = time.time()
         self.used_at = time.monotonic()
         self.uses = 0
+        self.clock = 0.0
+        self.kept_until = 0.0
         self._uses_taken = 0
         self.is_retired = False
         self.is_closed = False
+
+    @property
+    def tenant_id(self) -> Any:
+        """Whose model it is."""
+        return self.key.tenant_id
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether somebody holds it."""
+        return bool(self.pins)
 
     def take_uses(self) -> int:
         """Return how often it was had since the last call."""
@@ -101,6 +110,32 @@ class PoolStats:
     evictions: int
 
 
+class PoolObserver(Protocol):
+    """Told of what happens in a pool, in its own threads; must neither raise nor block."""
+
+    def loaded(self, *, seconds: float) -> None:
+        """A model was loaded."""
+
+    def failed(self) -> None:
+        """A model could not be loaded."""
+
+    def evicted(self, *, unused_s: float) -> None:
+        """A model went for want of room, ``unused_s`` after its last use."""
+
+    def held(self, *, size_bytes: int, models: int) -> None:
+        """What the pool holds now."""
+
+
+class _NoObserver:
+    def loaded(self, *, seconds: float) -> None: ...
+
+    def failed(self) -> None: ...
+
+    def evicted(self, *, unused_s: float) -> None: ...
+
+    def held(self, *, size_bytes: int, models: int) -> None: ...
+
+
 class _Flight(Generic[T]):
     """A load under way, and those who wait for it."""
 
@@ -115,25 +150,39 @@ class ModelPool(Generic[T]):
     """A bounded set of loaded models.
 
     ``budget_bytes`` bounds what unpinned models hold together; a model is loaded first and others are evicted after, so
-    that for the time of a load up to ``reserve`` (a fraction of the budget) more is held. A failed load is remembered
-    for ``failure_ttl_s``, one of class :class:`~modelpool.core.errors.Unavailable` for its own ``retry_after_s``.
+    that for the time of a load up to ``reserve`` (a fraction of the budget) more is held. A tenant that holds more than
+    ``tenant_share`` of the budget gives up its own models first, and of ``max_loads`` at the same time a tenant has at
+    most ``max_tenant_loads``. A failed load is remembered for ``failure_ttl_s``, one of class
+    :class:`~modelpool.core.errors.Unavailable` for its own ``retry_after_s``.
     """
 
     def __init__(
-        self, budget_bytes: int, *, max_loads: int = 4, reserve: float = 0.125, failure_ttl_s: float = 5.0
+        self,
+        budget_bytes: int,
+        *,
+        max_loads: int = 8,
+        max_tenant_loads: int = 2,
+        tenant_share: float = 0.5,
+        reserve: float = 0.125,
+        failure_ttl_s: float = 5.0,
+        observer: PoolObserver | None = None,
     ) -> None:
-        self._budget = budget_bytes
-        self._ceiling = budget_bytes + int(budget_bytes * reserve)
+        self._whole_budget = self._budget = budget_bytes
+        self._reserve = reserve
+        self._tenant_share = tenant_share
         self._failure_ttl_s = failure_ttl_s
         self._entries: dict[PoolKey, PoolEntry[T]] = {}
+        self._order = EvictionOrder(int(budget_bytes * tenant_share))
         self._flights: dict[PoolKey, _Flight[T]] = {}
         self._failures: dict[PoolKey, tuple[float, Exception]] = {}
         self._lock = threading.RLock()
         self._uses: Counter[PoolKey] = Counter()
-        self._held = 0
+        self._held = self._expected = 0
         self._loads = self._failed = self._evictions = 0
         self._is_closed = False
-        self._executor = ThreadPoolExecutor(max_loads, thread_name_prefix="modelpool-load")
+        self._observer: PoolObserver = observer or _NoObserver()
+        self._queue = LoadQueue(max_loads, max_of_tenant=max_tenant_loads)
+        self._closing = ThreadPoolExecutor(1, thread_name_prefix="modelpool-unload")
 
     def __contains__(self, key: object) -> bool:
         return key in self._entries
@@ -148,6 +197,7 @@ class ModelPool(Generic[T]):
             self.release(entry)
             return None
         entry.used_at = time.monotonic()
+        entry.clock = self._order.clock
         entry.uses += 1
         return entry
 
@@ -198,6 +248,34 @@ class ModelPool(Generic[T]):
                 self._retire(entry)
         return len(gone)
 
+    def keep(self, key: PoolKey, seconds: float) -> None:
+        """Let a model count as used for so long, such as one that was replaced, for an instant roll-back."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                entry.kept_until = time.monotonic() + seconds
+
+    def resize(self, budget_bytes: int) -> None:
+        """Hold at most so much from now on, at most what the pool was made with."""
+        with self._lock:
+            self._budget = min(budget_bytes, self._whole_budget)
+            self._evict_to(self._budget)
+
+    def measure(self) -> None:
+        """Look again at the sizes that models say they have, which may have grown."""
+        for entry in list(self._entries.values()):
+            size_bytes = entry.item.size_bytes
+            if size_bytes != entry.size_bytes:
+                with self._lock:
+                    if not entry.is_retired:
+                        self._held += size_bytes - entry.size_bytes
+                        self._order.resize(entry, size_bytes)
+                        self._evict_to(self._budget)
+
+    def items(self) -> list[T]:
+        """Return what is in memory now; it may be closed at any time by its last holder."""
+        return [entry.item for entry in list(self._entries.values())]
+
     def forget_failures(self, matches: Callable[[PoolKey], bool]) -> None:
         """Let models that could not be loaded be tried again at once."""
         with self._lock:
@@ -208,7 +286,7 @@ class ModelPool(Generic[T]):
         """Return a consistent picture."""
         with self._lock:
             counts = (self._loads, self._failed, self._evictions)
-            return PoolStats(self._budget, self._held, len(self._entries), *counts)
+            return PoolStats(self._whole_budget, self._held, len(self._entries), *counts)
 
     def sizes(self) -> dict[PoolKey, int]:
         """Return what is in memory, and the bytes each holds."""
@@ -232,7 +310,8 @@ class ModelPool(Generic[T]):
         """Refuse new loads and close every model as soon as nobody holds it."""
         with self._lock:
             self._is_closed = True
-        self._executor.shutdown(wait=True, cancel_futures=False)
+        self._queue.close()
+        self._closing.shutdown(wait=True)
         self.discard(lambda key: True)
 
     # --- loading ------------------------------------------------------------------------------------------------------
@@ -245,21 +324,32 @@ class ModelPool(Generic[T]):
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(size_hint)
-            expected = sum(other.size_hint for other in self._flights.values())
-            self._evict_to(self._ceiling - expected)
-            self._executor.submit(self._run_flight, key, load)
+            self._queue.submit(key.tenant_id, lambda: self._run_flight(key, load, size_hint=size_hint))
         return flight
 
-    def _run_flight(self, key: PoolKey, load: Callable[[], T]) -> None:
+    def _run_flight(self, key: PoolKey, load: Callable[[], T], *, size_hint: int) -> None:
+        """Make room, within the reserve, for all that is being loaded now; then load."""
+        with self._lock:
+            self._expected += size_hint
+            self._evict_to(self._budget + int(self._budget * self._reserve) - self._expected)
+        try:
+            self._try_load(key, load)
+        finally:
+            with self._lock:
+                self._expected -= size_hint
+
+    def _try_load(self, key: PoolKey, load: Callable[[], T]) -> None:
         started = time.monotonic()
         try:
             item = load()
             entry = PoolEntry(key, item, load_s=time.monotonic() - started)
-            if entry.size_bytes > self._budget:
+            if entry.size_bytes > self._whole_budget:
                 item.close()
-                needs, has = entry.size_bytes >> 20, self._budget >> 20
+                needs, has = entry.size_bytes >> 20, self._whole_budget >> 20
                 raise ModelUnavailable(
-                    f"The model takes {needs} MiB of memory and serving.memory_budget is {has} MiB.", retry_after_s=60
+                    f"The model takes {needs} MiB of memory and a web process's part of serving.memory_budget is "
+                    f"{has} MiB.",
+                    retry_after_s=60,
                 )
         except Exception as error:  # noqa: BLE001 - whatever a loader raises is the answer of all who wait
             self._fail_flight(key, error)
@@ -271,6 +361,7 @@ class ModelPool(Generic[T]):
         with self._lock:
             flight = self._flights.pop(key)
             self._failed += 1
+            self._observer.failed()
             while len(self._failures) >= _MAX_REMEMBERED_FAILURES:
                 del self._failures[next(iter(self._failures))]
             self._failures[key] = (time.monotonic() + (wait or self._failure_ttl_s), error)
@@ -284,10 +375,14 @@ class ModelPool(Generic[T]):
             self._failures.pop(entry.key, None)
             self._entries[entry.key] = entry
             self._held += entry.size_bytes
+            self._order.add(entry)
             self._loads += 1
+            self._observer.loaded(seconds=entry.load_s)
             wanted = [future for future in flight.waiters if future.set_running_or_notify_cancel()]
             entry.pins.extend([None] * (len(wanted) + 1))
+            entry.uses += len(wanted)
             self._evict_to(self._budget)
+            self._observer.held(size_bytes=self._held, models=len(self._entries))
         for future in wanted:
             future.set_result(entry)
         self.release(entry)
@@ -295,15 +390,14 @@ class ModelPool(Generic[T]):
     # --- eviction -----------------------------------------------------------------------------------------------------
 
     def _evict_to(self, limit: int) -> None:
-        """Retire unpinned models, least recently used first, until at most ``limit`` bytes are held; needs the lock."""
-        if self._held <= limit:
-            return
-        for entry in sorted(self._entries.values(), key=lambda entry: entry.used_at):
-            if self._held <= limit:
+        """Retire unpinned models until at most ``limit`` bytes are held; needs the lock."""
+        while self._held > limit:
+            entry: Any = self._order.next_to_go()
+            if entry is None:
                 return
-            if not entry.pins:
-                self._evictions += 1
-                self._retire(entry)
+            self._evictions += 1
+            self._observer.evicted(unused_s=time.monotonic() - entry.used_at)
+            self._retire(entry)
 
     def _retire(self, entry: PoolEntry[T]) -> None:
         """Take an entry out; its last holder closes it, or this call where nobody holds it; needs the lock."""
@@ -311,6 +405,8 @@ class ModelPool(Generic[T]):
         self._held -= entry.size_bytes
         self._uses[entry.key] += entry.take_uses()
         entry.is_retired = True
+        self._order.remove(entry)
+        self._observer.held(size_bytes=self._held, models=len(self._entries))
         if not entry.pins:
             self._close_once(entry)
 
@@ -322,4 +418,4 @@ class ModelPool(Generic[T]):
         if self._is_closed:
             entry.item.close()
         else:
-            self._executor.submit(entry.item.close)
+            self._closing.submit(entry.item.close)
