@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from modelpool.core.runtime import sandbox
+from modelpool.core.runtime import landlock, sandbox
 
 PROLOGUE = """
 import os, socket, sys
 import numpy as np
 from modelpool.core.runtime import sandbox
-version = sandbox.enter(memory_bytes={memory}, cpu_seconds=60, parent_pid=os.getppid())
+sandbox.enter(memory_bytes={memory}, cpu_seconds=60, parent_pid=os.getppid())
 try:
 {attempt}
 except (OSError, MemoryError) as error:
@@ -32,7 +32,7 @@ def _attempt(line: str, *, memory: int = 1 << 28) -> str:
     return ran.stdout.strip() or f"died {ran.returncode} {ran.stderr[-300:]}"
 
 
-needs_landlock = pytest.mark.skipif(sandbox.landlock_version() == 0, reason="this kernel has no Landlock")
+needs_landlock = pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
 
 
 @needs_landlock
@@ -49,7 +49,7 @@ def test_nothing_can_be_executed() -> None:
 
 @needs_landlock
 def test_tcp_is_closed() -> None:
-    if sandbox.landlock_version() < 4:
+    if landlock.version() < 4:
         pytest.skip("this kernel's Landlock does not know of TCP")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -58,7 +58,7 @@ def test_tcp_is_closed() -> None:
 
 @needs_landlock
 def test_others_cannot_be_signalled() -> None:
-    if sandbox.landlock_version() < 6:
+    if landlock.version() < 6:
         pytest.skip("this kernel's Landlock does not know of signals")
     assert _attempt(f"os.kill({os.getpid()}, 0)") == "stopped PermissionError"
 
@@ -88,11 +88,3 @@ def test_process_without_its_parent_ends() -> None:
 def test_private_memory_is_measured() -> None:
     block = bytearray(os.urandom(1) * (32 << 20))
     assert sandbox.private_bytes() > len(block)
-
-
-def test_a_kernel_without_landlock_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    sandbox.warn_of_missing_layers.cache_clear()
-    for version in (0, 6, 0):
-        sandbox.warn_of_missing_layers(version)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "Linux 5.13" in caplog.text

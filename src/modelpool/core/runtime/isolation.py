@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
@@ -10,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from modelpool.core.errors import ModelUnavailable, UnloadableModel
+from modelpool.core.errors import ModelpoolError, ModelUnavailable, UnloadableModel
 from modelpool.core.formats.base import ModelFormat
 from modelpool.core.formats.registry import FORMATS, HEAD_BYTES, detect_format
-from modelpool.core.runtime import sandbox
 from modelpool.core.runtime.child import Child, ChildFailed
+from modelpool.core.runtime.guard import Guard
+from modelpool.core.runtime.hostile_format import SELF_TEST
 from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.model_source import ModelSource
 from modelpool.core.runtime.zygote_client import Zygote, ZygoteGone
@@ -42,15 +44,22 @@ class ModelHost:
     """Starts child processes for models; one per server process, safe to use from any thread.
 
     ``memory_limit`` bytes is what one child may take above the libraries it shares; ``predict_timeout_s`` the
-    deadline of one call and ``load_timeout_s`` that of loading. Nothing is started before the first use.
+    deadline of one call and ``load_timeout_s`` that of loading. ``guard`` says whether the jail holds on this machine.
+    Nothing is started before the first use.
     """
 
     def __init__(
-        self, memory_limit: int = 4 << 30, *, predict_timeout_s: float = 30.0, load_timeout_s: float = 60.0
+        self,
+        memory_limit: int = 4 << 30,
+        *,
+        predict_timeout_s: float = 30.0,
+        load_timeout_s: float = 60.0,
+        guard: Guard | None = None,
     ) -> None:
         self.memory_limit = memory_limit
         self.predict_timeout_s = predict_timeout_s
         self.load_timeout_s = load_timeout_s
+        self.guard = guard or Guard()
         self._lock = threading.Lock()
         self._zygote: Zygote | None = None
         self._owner_pid = os.getpid()
@@ -71,12 +80,14 @@ class ModelHost:
         against the first bytes. Raises :class:`~modelpool.core.errors.UntrustedFormat` and
         :class:`~modelpool.core.errors.UnloadableModel`, also for a crash, for ``timeout_s`` passed and for memory
         beyond the limit, :class:`~modelpool.core.errors.Invalid` for a wrong signature, and
-        :class:`~modelpool.core.errors.ModelUnavailable` when no process can be started.
+        :class:`~modelpool.core.errors.ModelUnavailable` when no process can be started, and
+        :class:`~modelpool.core.errors.IsolationUnavailable` where the jail does not hold.
         """
+        self.guard.admit_upload()
         source = ModelSource(data)
         try:
             plugin = _check_head(source, format=format, filename=filename)
-            child = self._fork(plugin.name, cpu_seconds=math.ceil(timeout_s) + 1)
+            child = self._fork(plugin.name, cpu_seconds=math.ceil(timeout_s) + 1, is_trained=False)
             try:
                 facts = _loaded(child, source, plugin.name, signature=signature, timeout_s=timeout_s, is_trial=True)
             finally:
@@ -96,20 +107,26 @@ class ModelHost:
             except ZygoteGone:
                 return  # the next fork starts another one
 
-    def load(self, data: bytes | Path | int, *, format: str, signature: ModelSignature) -> IsolatedModel:
+    def load(
+        self, data: bytes | Path | int, *, format: str, signature: ModelSignature, is_trained: bool = False
+    ) -> IsolatedModel:
         """Load verified bytes into a child of its own; the errors are those of :meth:`inspect`.
 
-        Given a path or descriptor, the file is kept open and read again when the child has to be restarted; bytes
-        are copied once, into sealed memory.
+        ``is_trained`` says that they are known to be of our own making: only then they are also opened where a layer
+        of the jail is missing. Given a path or descriptor, the file is kept open and read again when the child has to
+        be restarted; bytes are copied once, into sealed memory.
         """
         FORMATS[format]
-        return IsolatedModel(self, ModelSource(data), format=format, signature=signature)
+        source = ModelSource(data, is_trained=is_trained)
+        return IsolatedModel(self, source, format=format, signature=signature)
 
     def start_child(
         self, source: ModelSource, *, format: str, signature: ModelSignature
     ) -> tuple[Child, dict[str, Any]]:
         """Return a child that has loaded the model, and what it says of it; for :class:`IsolatedModel`."""
-        child = self._fork(format, cpu_seconds=None)
+        if not source.is_trained:
+            self.guard.admit_model()
+        child = self._fork(format, cpu_seconds=None, is_trained=source.is_trained)
         try:
             return child, _loaded(
                 child, source, format, signature=signature, timeout_s=self.load_timeout_s, is_trial=False
@@ -118,12 +135,35 @@ class ModelHost:
             child.end()
             raise
 
-    def _fork(self, format: str, *, cpu_seconds: int | None) -> Child:
+    def try_hostile(self, attempt: str, *, timeout_s: float, arguments: dict[str, Any]) -> str:
+        """Have one of the attempts made in a model process, and return in words how that ended; for the self-test."""
+        request = json.dumps({"attempt": attempt, "arguments": arguments}).encode()
+        source = ModelSource(request)
+        child = self._fork(SELF_TEST, cpu_seconds=math.ceil(timeout_s) + 1, is_trained=False)
+        try:
+            child.load(source, timeout_s=timeout_s, format=SELF_TEST, signature=None, is_trial=True)
+        except ChildFailed as failure:
+            return f"its process {failure}"
+        except ModelpoolError as error:
+            return error.detail
+        finally:
+            child.end()
+            source.close()
+        return "nothing was tried"
+
+    def _fork(self, format: str, *, cpu_seconds: int | None, is_trained: bool) -> Child:
         """Have a child forked, by a new zygote when the old one is gone."""
         for _ in range(2):
             zygote = self._running_zygote()
             try:
-                return Child(zygote.fork(format=format, memory_bytes=self.memory_limit, cpu_seconds=cpu_seconds))
+                return Child(
+                    zygote.fork(
+                        format=format,
+                        memory_bytes=self.memory_limit,
+                        cpu_seconds=cpu_seconds,
+                        requires_all=not (is_trained or self.guard.allows_weak),
+                    )
+                )
             except ZygoteGone:
                 self._discard(zygote)
         raise ModelUnavailable("The process that models are started from fails; see the server's log.")
@@ -135,7 +175,7 @@ class ModelHost:
             if self._owner_pid != os.getpid():  # this is a fork of the process that made the host
                 self._owner_pid, self._zygote = os.getpid(), None
             if self._zygote is None:
-                sandbox.warn_of_missing_layers(sandbox.landlock_version())
+                self.guard.warn_once()
                 self._zygote = Zygote()
             return self._zygote
 

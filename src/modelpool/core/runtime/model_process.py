@@ -12,19 +12,22 @@ import msgspec
 import numpy as np
 
 from modelpool.core.errors import ModelpoolError, UnloadableModel
-from modelpool.core.formats.base import Arrays, LoadedModel, TableArrays
+from modelpool.core.formats.base import Arrays, LoadedModel, ModelFormat, TableArrays
 from modelpool.core.formats.registry import FORMATS
 from modelpool.core.runtime import sandbox, wire
 from modelpool.core.runtime.answers import OutOfMemory
+from modelpool.core.runtime.hostile_format import SELF_TEST, HostileFormat
 from modelpool.core.runtime.trial import try_model
 from modelpool.core.signature import ModelSignature
 
 MAX_DETAIL = 600
 
 
-def run(channel: socket.socket, *, memory_bytes: int, cpu_seconds: int | None, parent_pid: int) -> None:
+def run(
+    channel: socket.socket, *, memory_bytes: int, cpu_seconds: int | None, parent_pid: int, requires_all: bool = True
+) -> None:
     """Serve one connection, then return; the caller exits without cleaning up."""
-    sandbox.enter(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds, parent_pid=parent_pid)
+    sandbox.enter(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds, parent_pid=parent_pid, requires_all=requires_all)
     model: LoadedModel | None = _answered(channel, partial(_load, channel, *_receive_model(channel)))
     while model is not None:
         try:
@@ -54,8 +57,13 @@ def _read_all(descriptor: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def format_named(name: str) -> ModelFormat:
+    """Return the format; that of the self-test is known here alone, where no upload can name it."""
+    return HostileFormat() if name == SELF_TEST else FORMATS[name]
+
+
 def _load(channel: socket.socket, data: bytes, request: dict[str, Any]) -> LoadedModel:
-    plugin = FORMATS[request["format"]]
+    plugin = format_named(request["format"])
     given = request.get("signature")
     before = sandbox.private_bytes()
     signature = msgspec.convert(given, ModelSignature) if given is not None else plugin.signature_of(data)

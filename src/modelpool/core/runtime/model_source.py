@@ -12,9 +12,13 @@ _SEALS = 0x1 | 0x2 | 0x4 | 0x8
 
 
 class ModelSource:
-    """A read-only descriptor: of a file as it lies on disk, or of sealed memory."""
+    """A read-only descriptor: of a file as it lies on disk, or of sealed memory.
 
-    def __init__(self, data: bytes | bytearray | memoryview | Path | int) -> None:
+    ``is_trained`` says that the bytes were verified to be of our own making; anyone else's open in the full jail only.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview | Path | int, *, is_trained: bool = False) -> None:
+        self.is_trained = is_trained
         if isinstance(data, int):
             self.descriptor = os.dup(data)
         elif isinstance(data, Path):

@@ -1,5 +1,7 @@
 """The process that model processes are forked from: libraries imported once, one thread, no secrets, no models.
 
+A fork copies one thread and every lock as it is, so no library may have threads of its own here.
+
 Started as ``python -m modelpool.core.runtime.zygote FD`` with a Unix datagram-like socket
 (``SOCK_SEQPACKET``) as descriptor ``FD``. Messages are MessagePack: ``fork`` (with a descriptor for the
 child) answers the child's pid, ``end`` kills and reaps a child and answers its exit status. It ends, and all
@@ -18,6 +20,8 @@ import warnings
 from typing import Any
 
 import msgspec
+
+from modelpool.core.runtime import seccomp
 
 MAX_MESSAGE_BYTES = 65_536
 POLL_S = 1.0
@@ -95,13 +99,13 @@ class Zygote:
         """Import what the format needs; a format that cannot be imported fails in the child, with a message."""
         if name in self.preloaded:
             return
-        from modelpool.core.formats.registry import FORMATS
-
         self.preloaded.add(name)
         try:
-            import modelpool.core.runtime.model_process  # noqa: F401
+            from modelpool.core.runtime.model_process import format_named
 
-            FORMATS[name].preload()
+            format_named(name).preload()
+            if seccomp.is_available():
+                seccomp.make_filter(os.uname().machine)  # once, here: a child only installs it
         except Exception as error:  # noqa: BLE001 — a process's edge
             sys.stderr.write(f"modelpool: cannot preload the format {name!r}: {error}\n")
         gc.collect()
@@ -132,14 +136,25 @@ def _become_model_process(descriptor: int, request: dict[str, Any], *, parent_pi
             socket.socket(fileno=3),
             memory_bytes=request["memory_bytes"],
             cpu_seconds=request["cpu_seconds"],
+            requires_all=request["requires_all"],
             parent_pid=parent_pid,
         )
     finally:
         os._exit(0)
 
 
+class _NoArrow:
+    """Finds no ``pyarrow``: pandas would import it, and it starts a thread and takes 40 MB, for nothing here."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name == "pyarrow":
+            raise ModuleNotFoundError(f"No module named {name!r} in model processes", name=name)
+
+
 def main() -> None:
     """Serve on the descriptor named by the first argument."""
+    sys.meta_path.insert(0, _NoArrow())
     warnings.simplefilter("ignore")
     signal.signal(
         signal.SIGINT, signal.SIG_IGN

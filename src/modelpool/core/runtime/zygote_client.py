@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from modelpool.core.errors import ModelUnavailable
+from modelpool.core.runtime import layers
 from modelpool.core.runtime.zygote import MAX_MESSAGE_BYTES
 
 START_S = 120.0
@@ -44,7 +45,7 @@ class Zygote:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "modelpool.core.runtime.zygote", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], env=_environment(), cwd="/",
+                pass_fds=[theirs.fileno()], env=environment(), cwd="/",
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
         except OSError as error:
@@ -59,10 +60,14 @@ class Zygote:
         """The process id."""
         return self._process.pid
 
-    def fork(self, *, format: str, memory_bytes: int, cpu_seconds: int | None) -> Forked:
-        """Return a new, restricted model process; raise :class:`ZygoteGone`."""
+    def fork(self, *, format: str, memory_bytes: int, cpu_seconds: int | None, requires_all: bool = True) -> Forked:
+        """Return a new, restricted model process; raise :class:`ZygoteGone`.
+
+        With ``requires_all`` it opens nothing where a layer of the jail is missing.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        request = {"do": "fork", "format": format, "memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
+        limits = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds, "requires_all": requires_all}
+        request = {"do": "fork", "format": format, **limits}
         try:
             reply = self._ask(request, theirs.fileno())
         except ZygoteGone:
@@ -107,7 +112,14 @@ class Zygote:
             self._process.wait()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return what model processes may see: how to find libraries, and that these start no threads of their own.
+
+    OpenBLAS starts one for each core when it is imported, ONNX Runtime one that sends telemetry.
+    """
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    if os.environ.get(layers.ENVIRONMENT, "").startswith("jail."):
+        kept[layers.ENVIRONMENT] = os.environ[layers.ENVIRONMENT]
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", **single, **kept}
+    quiet = {"ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {"LANG": "C.UTF-8", **quiet, **single, **kept}
