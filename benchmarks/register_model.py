@@ -59,6 +59,7 @@ def register(name: str, compiled: bytes, signature: ModelSignature) -> str:
     """Register the file as the active version of a model; return a key that may predict with it."""
     django.setup()
     from modelpool.registry import services as registry  # these need Django's apps
+    from modelpool.registry.signing import worker_key
     from modelpool.storage import services as storage
     from modelpool.tenants import services as tenants
     from modelpool.tenants.actors import SYSTEM
@@ -71,7 +72,7 @@ def register(name: str, compiled: bytes, signature: ModelSignature) -> str:
     new = registry.NewVersion(
         format="onnx", serving_format="onnx", trust="trained", artifact=artifact, signature=signature
     )
-    registry.register_version(model, new=new, actor=SYSTEM, activate="always")
+    registry.register_version(model, new=new, actor=SYSTEM, activate="always", key=worker_key())
     return tenants.create_key(tenant=tenant, role="predictor", actor=SYSTEM)[1]
 
 

@@ -111,6 +111,7 @@ class ServingSettings(_Table, frozen=True):
     predict_timeout: Duration = Duration(30)
     load_timeout: Duration = Duration(60)
     model_memory_limit: Size = Size(4 * 2**30)
+    allow_weak_isolation: bool = False
     inline_limit: Duration = Duration(0.001)
     max_queue_per_model: Annotated[int, msgspec.Meta(ge=1)] = 256
     max_queue_per_tenant: Annotated[int, msgspec.Meta(ge=1)] = 512
@@ -175,6 +176,15 @@ class TracingSettings(_Table, frozen=True):
     service_name: str = "modelpool"
 
 
+class SigningSettings(_Table, frozen=True):
+    """``[signing]``: the keys that manifests of versions are signed and verified with."""
+
+    worker_key_file: str = "keys/worker.key"
+    ingest_key_file: str = "keys/ingest.key"
+    trusted_keys_folder: str = "keys/trusted"
+    trusted_keys: tuple[str, ...] = ()
+
+
 class Settings(_Table, frozen=True):
     """All of ``modelpool.toml``."""
 
@@ -184,6 +194,7 @@ class Settings(_Table, frozen=True):
     serving: ServingSettings = ServingSettings()
     jobs: JobsSettings = JobsSettings()
     limits: LimitsSettings = LimitsSettings()
+    signing: SigningSettings = SigningSettings()
     tracing: TracingSettings = TracingSettings()
 
 
@@ -288,10 +299,8 @@ def secret_key(at: Home, configured: ServerSettings) -> str:
     """
     path = at.resolve(configured.secret_key_file)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write_once(path, secrets.token_urlsafe(64))
-    if path.stat().st_mode & 0o077:
-        raise ConfigurationError(f"{path} may be read by others; run: chmod 600 {path}")
-    key = path.read_text().strip()
+    write_once(path, secrets.token_urlsafe(64))
+    key = read_secret(path)
     if len(key) < 50:
         raise ConfigurationError(
             f"{path} holds a weak secret of {len(key)} characters; delete it to have a new one made."
@@ -299,22 +308,35 @@ def secret_key(at: Home, configured: ServerSettings) -> str:
     return key
 
 
-def _write_once(path: Path, text: str) -> None:
-    """Create the file whole or not at all, also when several processes start at once."""
+def read_secret(path: Path) -> str:
+    """Return what a file holds that nobody else may read; raise :class:`ConfigurationError` when others may."""
+    if path.stat().st_mode & 0o077:
+        raise ConfigurationError(f"{path} may be read by others; run: chmod 600 {path}")
+    return path.read_text().strip()
+
+
+def write_once(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Create the file whole or not at all, also when several processes start at once; one that is there stays."""
     if path.exists():
         return
-    private = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
+    private = write_private(path, text, mode=mode)
     try:
         os.link(private, path)
     except FileExistsError:
         pass
     finally:
         private.unlink()
+
+
+def write_private(path: Path, text: str, *, mode: int = 0o600) -> Path:
+    """Write a durable file beside ``path`` under a name of its own, to be linked or moved there."""
+    private = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    return private
 
 
 def _read_file(path: Path) -> dict[str, Any]:

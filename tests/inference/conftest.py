@@ -21,6 +21,7 @@ from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
 from modelpool.registry import services as registry
 from modelpool.registry.models import ModelVersion
+from modelpool.registry.signing import ingest_key, worker_key
 from modelpool.registry.versions import NewVersion
 from modelpool.storage import services as storage
 from modelpool.tenants.actors import Actor
@@ -77,7 +78,8 @@ def register(transactional_db: None, actor: Actor) -> Register:
         model = registry.get_or_create_model(tenant, name=name, actor=actor)
         artifact = storage.store_artifact(tenant, chunks=[data], store=registry.store_of(model), filename="model.onnx")
         new = NewVersion(format="onnx", serving_format="onnx", trust=trust, artifact=artifact, signature=signature)
-        return registry.register_version(model, new=new, actor=actor, activate=activate)
+        key = worker_key() if trust == ModelVersion.Trust.TRAINED else ingest_key()
+        return registry.register_version(model, new=new, actor=actor, activate=activate, key=key)
 
     return do
 

@@ -13,6 +13,7 @@ from modelpool import conf
 from modelpool.core.signature import ModelSignature, TensorSpec
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.services import NewVersion, create_model, register_version
+from modelpool.registry.signing import ingest_key, worker_key
 from modelpool.storage.services import store_artifact
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
@@ -39,7 +40,8 @@ def make_new() -> Callable[..., NewVersion]:
 
     def make(model: RegisteredModel, accuracy: float | None = None, **fields: Any) -> NewVersion:
         artifact = store_artifact(model.tenant, chunks=[uuid.uuid4().bytes], store="default")
-        given: dict[str, Any] = {"format": "onnx", "serving_format": "onnx", "trust": "trained", "signature": SIGNATURE}
+        given: dict[str, Any] = {"format": "onnx", "serving_format": "onnx", "trust": "uploaded-data"}
+        given["signature"] = SIGNATURE
         if accuracy is not None:
             given |= {"metrics": {"accuracy": accuracy}, "primary_metric": "accuracy"}
         return NewVersion(artifact=artifact, **(given | fields))
@@ -54,6 +56,8 @@ def register(actor: Actor, make_new: Callable[..., NewVersion]) -> Callable[...,
     def do(
         model: RegisteredModel, accuracy: float | None = None, *, activate: str | None = None, **fields: Any
     ) -> ModelVersion:
-        return register_version(model, new=make_new(model, accuracy, **fields), actor=actor, activate=activate)
+        new = make_new(model, accuracy, **({"trust": "trained"} | fields))
+        key = worker_key() if new.trust == "trained" else ingest_key()
+        return register_version(model, new=new, actor=actor, activate=activate, key=key)
 
     return do

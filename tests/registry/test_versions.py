@@ -65,7 +65,7 @@ def test_a_version_has_all_it_was_given(model: RegisteredModel, actor: Actor, ma
         "ready",
         "sklearn",
         "onnx",
-        "trained",
+        "uploaded-data",
     )
     assert (version.artifact, version.compiled, version.serving_artifact) == (new.artifact, compiled, compiled)
     assert (version.size_bytes, version.sha256) == (new.artifact.size_bytes, new.artifact.sha256)

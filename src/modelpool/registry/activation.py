@@ -16,6 +16,7 @@ from modelpool.core.errors import (
     ActiveVersionMoved,
     InvalidField,
     NothingToRollBackTo,
+    VersionIsQuarantined,
     VersionNotFound,
     VersionNotReady,
 )
@@ -43,7 +44,7 @@ def activate_version(
     """Make a ready version the active one; activating the active one changes nothing.
 
     ``expected`` is the number that the caller believes to be active (``None``: none is). Raises
-    :class:`VersionNotFound`, :class:`VersionNotReady` and :class:`ActiveVersionMoved`.
+    :class:`VersionNotFound`, :class:`VersionNotReady`, :class:`VersionIsQuarantined` and :class:`ActiveVersionMoved`.
     """
     with transaction.atomic():
         locked = lock_model(model)
@@ -65,7 +66,7 @@ def activate_best(
     policy = BestMetric(metric=by, mode=_check_mode(mode))
     with transaction.atomic():
         locked = lock_model(model)
-        ready = ModelVersion.objects.for_tenant(locked.tenant_id).filter(model=locked, state=ModelVersion.State.READY)
+        ready = _may_be_activated(locked)
         candidates = [candidate_of(version) for version in ready.only(*_CANDIDATE_FIELDS)]
         version = _ready_version(locked, _best_number(policy, candidates, active=active_number(locked)))
         if move_pointer(locked, version, actor=actor, reason="activate_best"):
@@ -98,10 +99,11 @@ def move_pointer(locked: RegisteredModel, version: ModelVersion, *, actor: Actor
 def apply_policy(locked: RegisteredModel, version: ModelVersion, *, policy: ActivationPolicy, actor: Actor) -> bool:
     """Let a policy choose between the active version and the new one; no other may become active by a registration.
 
-    So what somebody rolled back from does not return because it scores best.
+    So what somebody rolled back from does not return because it scores best. An active version that is in quarantine
+    does not count.
     """
     candidates = [candidate_of(version)]
-    if locked.active_version is not None:
+    if locked.active_version is not None and locked.active_version.quarantined_at is None:
         candidates.append(candidate_of(locked.active_version))
     if policy.choose(candidates, active=active_number(locked)) != version.number:
         return False
@@ -154,7 +156,7 @@ def _move(locked: RegisteredModel, version: ModelVersion, *, actor: Actor, reaso
 def _previous(locked: RegisteredModel) -> tuple[Activation, ModelVersion]:
     """Walk down the stack to the first entry whose version is ready and is not the active one."""
     history = Activation.objects.for_tenant(locked.tenant_id).filter(model=locked)
-    ready = ModelVersion.objects.for_tenant(locked.tenant_id).filter(model=locked, state=ModelVersion.State.READY)
+    ready = _may_be_activated(locked)
     entry = _top(locked)
     while entry is not None and entry.below is not None:
         entry = history.get(sequence=entry.below)
@@ -177,8 +179,15 @@ def _ready_version(locked: RegisteredModel, number: int) -> ModelVersion:
         raise VersionNotFound(locked.name, number)
     if version.state != ModelVersion.State.READY:
         raise VersionNotReady(locked.name, number, version.state)
+    if version.quarantined_at is not None:
+        raise VersionIsQuarantined(locked.name, number, version.quarantine_reason)
     version.model = locked
     return version
+
+
+def _may_be_activated(locked: RegisteredModel) -> Any:
+    versions = ModelVersion.objects.for_tenant(locked.tenant_id).filter(model=locked)
+    return versions.filter(state=ModelVersion.State.READY, quarantined_at__isnull=True)
 
 
 def _check_expected(locked: RegisteredModel, expected: int | Unset | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import QuerySet
 
-from modelpool.core.errors import AliasNotFound, QuotaExceeded, VersionNotReady
+from modelpool.core.errors import AliasNotFound, QuotaExceeded, VersionIsQuarantined, VersionNotReady
 from modelpool.core.names import check_name
 from modelpool.registry.feed import announce
 from modelpool.registry.locking import lock_model
@@ -21,7 +21,8 @@ MAX_ALIASES = 100
 def set_alias(model: RegisteredModel, *, name: str, number: int, actor: Actor) -> ModelAlias:
     """Point the alias at a ready version, from nowhere or from another one.
 
-    Raises :class:`VersionNotFound`, :class:`VersionNotReady` and :class:`QuotaExceeded` past :data:`MAX_ALIASES`.
+    Raises :class:`VersionNotFound`, :class:`VersionNotReady`, :class:`VersionIsQuarantined` and
+    :class:`QuotaExceeded` past :data:`MAX_ALIASES`.
     """
     check_name(name, field="alias")
     with transaction.atomic():
@@ -29,6 +30,8 @@ def set_alias(model: RegisteredModel, *, name: str, number: int, actor: Actor) -
         version = get_version(locked, number)
         if version.state != ModelVersion.State.READY:
             raise VersionNotReady(locked.name, number, version.state)
+        if version.quarantined_at is not None:
+            raise VersionIsQuarantined(locked.name, number, version.quarantine_reason)
         alias = _of(locked).filter(name=name).select_related("version").first()
         before = None if alias is None else alias.version.number
         if alias is None:

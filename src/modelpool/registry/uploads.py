@@ -21,6 +21,7 @@ from modelpool import conf
 from modelpool.core.errors import InvalidField, ModelpoolError
 from modelpool.core.formats import FORMATS, ModelFormat, detect_format
 from modelpool.core.formats.registry import HEAD_BYTES
+from modelpool.core.runtime.guard import Guard
 from modelpool.core.runtime.isolation import Inspection, ModelHost
 from modelpool.core.signature import ModelSignature
 from modelpool.registry.limits import check_description, check_metrics, check_params, check_signature, check_tags
@@ -206,6 +207,10 @@ def _new_version(artifact: Artifact, metadata: UploadMetadata, found: Inspection
 def _own_host() -> ModelHost:
     """The host of processes that have no other, such as the command line."""
     serving = conf.settings().serving
-    host = ModelHost(int(serving.model_memory_limit), load_timeout_s=float(serving.load_timeout))
+    host = ModelHost(
+        int(serving.model_memory_limit),
+        load_timeout_s=float(serving.load_timeout),
+        guard=Guard(allows_weak=serving.allow_weak_isolation),
+    )
     atexit.register(host.close)
     return host

@@ -19,14 +19,17 @@ from modelpool.core.errors import (
     VersionNotFound,
     VersionNotReady,
 )
+from modelpool.core.manifests import SigningKey
 from modelpool.core.policies import ActivationPolicy, BestMetric, Pinned, parse_policy
 from modelpool.core.signature import ModelSignature
 from modelpool.registry.activation import apply_policy, move_pointer
 from modelpool.registry.feed import announce
 from modelpool.registry.limits import check_description, check_metrics, check_primary_metric, check_tags, clean_json
 from modelpool.registry.locking import lock_model, next_number
+from modelpool.registry.manifests import sign_version
 from modelpool.registry.models import ModelAlias, ModelVersion, RegisteredModel
 from modelpool.registry.pools import get_model
+from modelpool.registry.signing import ingest_key
 from modelpool.storage.failpoints import reach
 from modelpool.storage.models import Artifact
 from modelpool.storage.services import delete_artifacts, mark_ready
@@ -70,22 +73,25 @@ def register_version(
     new: NewVersion,
     actor: Actor,
     activate: Activate | str | None = None,
+    key: SigningKey | None = None,
     in_transaction: Callable[[ModelVersion], None] | None = None,
 ) -> ModelVersion:
     """Give the stored model the next number and make it visible, whole, in one transaction.
 
     ``activate``: ``None`` lets the model's policy decide, ``if_better`` compares by the primary metric whatever the
-    policy, ``always`` and ``never`` mean what they say. ``in_transaction`` gets the version before the commit,
+    policy, ``always`` and ``never`` mean what they say. ``key`` signs the manifest, by default the ingest key, which
+    may not sign what is ``trained``: :class:`UntrustedManifest`. ``in_transaction`` gets the version before the commit,
     for what must hold together with it; when it raises, nothing was done. A ``job_id`` that has a version already gets
     that one back: the new files are deleted and nothing else changes.
     """
     check_activate(activate)
     columns = _columns_of(new, actor)
+    key = key or ingest_key()
     with transaction.atomic():
         locked = lock_model(model)
         version = _version_of_job(locked, new)
         if version is None:
-            version = _insert(locked, new, columns, actor=actor)
+            version = _insert(locked, new, columns, actor=actor, key=key)
             _activate(locked, version, activate, actor=actor)
         if in_transaction is not None:
             in_transaction(version)
@@ -201,13 +207,17 @@ def _version_of_job(locked: RegisteredModel, new: NewVersion) -> ModelVersion | 
     return version
 
 
-def _insert(locked: RegisteredModel, new: NewVersion, columns: dict[str, Any], *, actor: Actor) -> ModelVersion:
+def _insert(
+    locked: RegisteredModel, new: NewVersion, columns: dict[str, Any], *, actor: Actor, key: SigningKey
+) -> ModelVersion:
     number = next_number(locked)
     reach("version.numbered")
     for file in (new.artifact, new.compiled):
         if file is not None:
             mark_ready(file)
-    version: ModelVersion = ModelVersion.objects.create(tenant=locked.tenant, model=locked, number=number, **columns)
+    version = ModelVersion(tenant=locked.tenant, model=locked, number=number, **columns)
+    sign_version(version, key=key)
+    version.save(force_insert=True)
     details = {"format": new.format, "sha256": new.artifact.sha256, "trust": new.trust, "job": str(new.job_id or "")}
     audit.record(
         "version.register", actor=actor, tenant=locked.tenant, target=f"{locked.name}/{number}", details=details

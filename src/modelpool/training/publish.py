@@ -10,6 +10,7 @@ from modelpool.core.artifacts import CHUNK_BYTES
 from modelpool.core.signature import ModelSignature
 from modelpool.registry.models import ModelVersion
 from modelpool.registry.services import NewVersion, register_version
+from modelpool.registry.signing import worker_key
 from modelpool.storage.models import Artifact
 from modelpool.storage.services import discard_artifact, store_artifact
 from modelpool.tenants.actors import Actor
@@ -54,6 +55,7 @@ class Publication:
             new=self._describe(artifact, compiled),
             actor=self._actor,
             activate=self.job.activate or None,
+            key=worker_key(),
             in_transaction=self._finish,
         )
 

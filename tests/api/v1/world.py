@@ -8,6 +8,7 @@ from typing import Any
 from modelpool.core.signature import ModelSignature, TensorSpec
 from modelpool.registry import services as registry
 from modelpool.registry.models import ModelVersion
+from modelpool.registry.signing import worker_key
 from modelpool.registry.versions import NewVersion
 from modelpool.storage import services as storage
 from modelpool.tenants import services as tenants
@@ -90,4 +91,4 @@ def add_version(
     new = NewVersion(
         format="onnx", serving_format="onnx", trust="trained", artifact=artifact, signature=SIGNATURE, **fields
     )
-    return registry.register_version(model, new=new, actor=actor, activate=activate)
+    return registry.register_version(model, new=new, actor=actor, activate=activate, key=worker_key())
