@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 from types import FrameType
@@ -19,6 +20,7 @@ from modelpool.conf import Settings
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
+from modelpool.inference.metrics import METERS
 from modelpool.monitoring.services import DatabaseMonitor
 from modelpool.server.addresses import allowed_hosts, public_prefix
 from modelpool.server.asgi import Front
@@ -26,7 +28,7 @@ from modelpool.server.bridge import DjangoLane
 from modelpool.server.gate import HostCheck
 from modelpool.server.health import Readiness
 from modelpool.server.preparation import wait_at
-from modelpool.server.protocol import GuardedProtocol, close_slow_heads
+from modelpool.server.protocol import guarded, sweep_connections
 from modelpool.server.replies import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class Application:
 
     def __init__(self, settings: Settings, *, home: conf.Home) -> None:
         server = settings.server
+        METERS.configure(max_models=server.metrics_max_models)
         self.data_plane = DataPlane(
             settings.serving,
             workers=settings.server.workers,
@@ -50,12 +53,14 @@ class Application:
         body_timeout_s = float(server.body_timeout)
         fast_lane = FastLane(self.django, self.data_plane, settings=settings.serving, body_timeout_s=body_timeout_s)
         hosts = HostCheck(allowed_hosts(server))
-        self._front = Front(fast_lane, readiness=self.readiness, hosts=hosts, prefix=public_prefix(server))
+        self.front = Front(
+            fast_lane, readiness=self.readiness, hosts=hosts, prefix=public_prefix(server), begin=fast_lane.begin
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or start and stop what works in the background."""
         if scope["type"] == "http":
-            await self._front(scope, receive, send)
+            await self.front(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
@@ -65,11 +70,16 @@ class Application:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await asyncio.to_thread(self.data_plane.close)
+        METERS.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def leave(self) -> None:
+        """Be not ready any more, and ask clients to go elsewhere; everything is still answered."""
+        self.readiness.is_draining = True
 
     def drain(self) -> None:
         """Be not ready any more, ask clients to go elsewhere, and end streams that have no end."""
-        self.readiness.is_draining = True
+        self.leave()
         self.django.draining.set()
 
 
@@ -87,7 +97,8 @@ class WebServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
         await super().startup(sockets)
-        self._sweep = asyncio.ensure_future(close_slow_heads(self.server_state, timeout_s=self._head_timeout_s))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._application.leave)
+        self._sweep = asyncio.ensure_future(sweep_connections(self.server_state, head_timeout_s=self._head_timeout_s))
         os.write(self._ready_fd, b"ready\n")
         os.close(self._ready_fd)
 
@@ -127,10 +138,9 @@ def serve(*, socket_fd: int, ready_fd: int, gate_fd: int) -> None:
 async def _serve(listening: socket.socket, ready_fd: int, settings: Settings) -> None:
     application = Application(settings, home=conf.home())
     server = settings.server
-    GuardedProtocol.max_connections = server.max_connections
     config = uvicorn.Config(
         application,
-        http=GuardedProtocol,
+        http=guarded(max_connections=server.max_connections, begin=application.front.begin),
         ws="none",
         lifespan="on",
         interface="asgi3",

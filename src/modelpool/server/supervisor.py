@@ -1,8 +1,9 @@
 """``modelpool serve``: a small parent that starts the web and job processes and sees to it that they run.
 
 It imports nothing of Django and does no work of its own, so there is little that could fail in it. Its children end
-with it, however it ends. SIGTERM and SIGINT drain, a second one kills; SIGHUP replaces the web processes one by one
-without losing a request.
+with it, however it ends. SIGTERM and SIGINT drain; with ``server.drain_delay`` the web processes are first only not
+ready any more for a while. A second signal ends that while, the next one kills. SIGHUP replaces the web processes one
+by one without losing a request.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._rolling: deque[Slot] = deque()
         self._was_ready = False
+        self._stop_at: float | None = None
         self._kill_at: float | None = None
         self._exit_code = 0
 
@@ -60,7 +62,9 @@ class Supervisor:
         """Run until told to stop, or until it is clear that the server cannot start; return the exit code."""
         wake_fd = self._listen_to_signals()
         while True:
-            if self._kill_at is None:
+            if self._stop_at is not None and time.monotonic() >= self._stop_at:
+                self._stop()
+            if self._kill_at is None and self._stop_at is None:
                 self._start_missing()
             for key, _ in self._selector.select(self._pause_s()):
                 if key.fd == wake_fd:
@@ -87,14 +91,29 @@ class Supervisor:
     def _handle_signals(self, numbers: bytes) -> None:
         for number in numbers:
             if number in (signal.SIGTERM, signal.SIGINT):
-                self._stop() if self._kill_at is None else self._kill()
-            elif number == signal.SIGHUP and self._kill_at is None:
+                self._stop_or_hurry()
+            elif number == signal.SIGHUP and self._kill_at is None and self._stop_at is None:
                 logger.info("replacing the web processes one by one")
                 self._rolling = deque(slot for slot in self._slots if slot.kind == "web")
                 self._roll()
 
+    def _stop_or_hurry(self) -> None:
+        """First say for ``drain_delay`` that we are not ready, while everything is answered; then stop; then kill."""
+        delay_s = self._settings.server.drain_delay
+        if self._kill_at is not None:
+            self._kill()
+        elif self._stop_at is not None or not self._was_ready or delay_s <= 0:
+            self._stop()
+        else:
+            logger.info("not ready any more, stopping in %g s; a second signal stops it now", delay_s)
+            self._stop_at = time.monotonic() + delay_s
+            for child in [child for slot in self._slots if slot.kind == "web" for child in slot.children()]:
+                if child.is_ready:
+                    child.send(signal.SIGUSR1)
+
     def _stop(self, exit_code: int = 0) -> None:
         logger.info("stopping; a second signal ends it at once")
+        self._stop_at = None
         self._exit_code = exit_code
         self._kill_at = time.monotonic() + self._settings.server.drain_timeout + _GRACE_S
         self._listening.close()
@@ -204,7 +223,7 @@ class Supervisor:
 
     def _pause_s(self) -> float:
         """How long nothing needs to be done; an end or a signal wakes the loop earlier."""
-        if self._kill_at is not None or not self._preparation.is_done:
+        if self._kill_at is not None or self._stop_at is not None or not self._preparation.is_done:
             return 0.05
         starts = [slot.start_at - time.monotonic() for slot in self._slots if slot.child is None]
         return max(0.0, min([_TICK_S, *starts]))
