@@ -20,7 +20,7 @@ from modelpool.server.addresses import public_prefix
 from modelpool.server.asgi import Front
 from modelpool.server.bridge import DjangoLane
 from modelpool.server.gate import HostCheck
-from modelpool.server.protocol import GuardedProtocol, close_slow_heads
+from modelpool.server.protocol import guarded, sweep_connections
 from tests.sandbox import sandbox
 from tests.server.wsgi_app import Application
 from tests.servers.modelpool import ServedModelpool, serve_modelpool
@@ -102,7 +102,6 @@ def _start(
     application = Application()
     listening = socket.create_server(("127.0.0.1", 0))
     made: dict[str, Any] = {}
-    protocol = type("Protocol", (GuardedProtocol,), {"max_connections": max_connections})
 
     async def run() -> None:
         made["lane"] = lane = DjangoLane(application, settings=settings, tmp_dir=tmp_dir)
@@ -111,7 +110,7 @@ def _start(
         )
         config = uvicorn.Config(
             front,
-            http=protocol,
+            http=guarded(max_connections=max_connections, begin=front.begin),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -121,7 +120,9 @@ def _start(
         )
         made["server"] = server = uvicorn.Server(config)
         made["loop"] = asyncio.get_running_loop()
-        sweep = asyncio.ensure_future(close_slow_heads(server.server_state, timeout_s=settings.server.head_timeout))
+        sweep = asyncio.ensure_future(
+            sweep_connections(server.server_state, head_timeout_s=settings.server.head_timeout)
+        )
         await server.serve([listening])
         sweep.cancel()
 

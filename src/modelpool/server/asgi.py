@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import msgspec
+
 from modelpool.core.problems import build_problem
+from modelpool.inference.requests import Begun, Head
 from modelpool.server.gate import HostCheck, request_id_of
 from modelpool.server.health import Readiness, answer_health, answer_readiness
 from modelpool.server.metrics import render_metrics
+from modelpool.server.protocol import Begin
 from modelpool.server.replies import ASGIApp, Message, Receive, Scope, Send, send_problem, send_whole
 
 logger = logging.getLogger(__name__)
@@ -17,14 +21,32 @@ logger = logging.getLogger(__name__)
 class Front:
     """The ASGI application of a web process; ``lane`` answers all but ``/healthz``, ``/readyz``, ``/metrics``.
 
-    ``prefix`` is the path of ``server.public_url`` when the server is not at the root of its host.
+    ``begin`` is the lane's short way, see :meth:`begin`. ``prefix`` is the path of ``server.public_url`` when the
+    server is not at the root of its host.
     """
 
-    def __init__(self, lane: ASGIApp, *, readiness: Readiness, hosts: HostCheck, prefix: str = "") -> None:
+    def __init__(
+        self,
+        lane: ASGIApp,
+        *,
+        readiness: Readiness,
+        hosts: HostCheck,
+        prefix: str = "",
+        begin: Begin | None = None,
+    ) -> None:
         self._lane = lane
+        self._begin = begin
         self._readiness = readiness
         self._is_our_host = hosts
         self._prefix = prefix
+
+    def begin(self, head: Head, body: bytes) -> Begun:
+        """Offer the lane a whole request; ``None`` where it is to come to us by ASGI, as all do while we drain."""
+        if self._begin is None or self._readiness.is_draining or not self._is_our_host(head.sent):
+            return None
+        if self._prefix and head.path.startswith(f"{self._prefix}/"):
+            head = msgspec.structs.replace(head, path=head.path[len(self._prefix) :])
+        return self._begin(head, body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
