@@ -18,6 +18,7 @@ from uuid import UUID
 from modelpool.conf import ServingSettings
 from modelpool.core.errors import DatabaseUnavailable, ModelUnavailable
 from modelpool.core.metrics import catalogue
+from modelpool.core.runtime.guard import Guard, Verdict
 from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
@@ -27,8 +28,10 @@ from modelpool.inference.lookup import Route, RouteKey, find_active, find_gone, 
 from modelpool.inference.monitor import RECORD_S, Monitor, NoMonitor, Recorder
 from modelpool.inference.preloading import Preloading
 from modelpool.inference.principals import KeyCache, KnownKey
+from modelpool.inference.quarantining import QuarantineReports
 from modelpool.inference.routes import RouteCache
 from modelpool.inference.served import ServedModel, load_version
+from modelpool.inference.upkeep import PoolMeter, Upkeep
 from modelpool.tenants.models import Change
 
 logger = logging.getLogger(__name__)
@@ -48,7 +51,7 @@ class DataPlane:
     """Caches, pool and threads of one process; :meth:`start` before use, :meth:`close` after.
 
     ``workers`` is how many processes of this node share ``settings.memory_budget``. ``monitor`` is told what is held
-    and used.
+    and used. ``await_verdict`` is that of :class:`~modelpool.core.runtime.guard.Guard`.
     """
 
     def __init__(
@@ -58,26 +61,31 @@ class DataPlane:
         host: ModelHost | None = None,
         workers: int = 1,
         monitor: Monitor | None = None,
+        await_verdict: Callable[[float], Verdict | None] | None = None,
     ) -> None:
         self._settings = settings
         self.host = host or ModelHost(
             int(settings.model_memory_limit),
             predict_timeout_s=float(settings.predict_timeout),
             load_timeout_s=float(settings.load_timeout),
+            guard=Guard(allows_weak=settings.allow_weak_isolation, await_verdict=await_verdict),
         )
-        self.pool: ModelPool[ServedModel] = ModelPool(int(settings.memory_budget) // workers)
+        budget = int(settings.memory_budget) // workers
+        self.pool: ModelPool[ServedModel] = ModelPool(
+            budget, tenant_share=settings.tenant_share, observer=PoolMeter()
+        )
+        self._upkeep = Upkeep(self.pool, budget)
         self._monitor = monitor or NoMonitor()
         self.keys = KeyCache()
         self.recorder = Recorder(self._monitor, self.pool, self.keys)
         self.routes = RouteCache(self._load, self.pool)
         self.feed = ChangeFeed(
-            on_changes=self._apply, on_reset=self._forget, on_idle=self.recorder.run, idle_s=RECORD_S
+            on_changes=self._apply, on_reset=self._forget, on_idle=self._be_idle, idle_s=RECORD_S
         )
         self._inline_limit_s = float(settings.inline_limit)
         self._sql = ThreadPoolExecutor(_SQL_THREADS, "modelpool-sql")
         self.engine = Engine(settings, self.pool.release)
-        self.on_quarantine: Callable[[UUID, str], object] | None = None
-        """Told, from a thread, that a version is given up after repeated faults, and why."""
+        self._given_up = QuarantineReports()
         self._pending: dict[tuple[str, object], asyncio.Future[object]] = {}
         self._preloading = Preloading(
             self._find_preloaded,
@@ -102,6 +110,7 @@ class DataPlane:
         """End threads and models; predictions that run are finished."""
         self._preloading.stop()
         self.feed.stop()
+        self._given_up.close()
         self._sql.shutdown(wait=True, cancel_futures=True)
         self.pool.close()
         self.engine.close()
@@ -214,6 +223,7 @@ class DataPlane:
             raise ModelUnavailable(_SLOW_LOAD, retry_after_s=5) from error
 
     def _load(self, route: Route) -> Future[Entry]:
+        self._given_up.check(route)
         hint = route.size_bytes * _SIZE_FACTOR
         load = partial(load_version, route, self.host, watch=self._watch, inline_limit_s=self._inline_limit_s)
         return self.pool.load(route.key, load, size_hint=hint)
@@ -229,8 +239,7 @@ class DataPlane:
     def _quarantine(self, route: Route, reason: str) -> None:
         logger.error("version %s of %s is in quarantine after %s", route.number, route.model, reason)
         catalogue.MODEL_QUARANTINES.inc()
-        if self.on_quarantine is not None:
-            self.on_quarantine(route.key.version_id, reason)
+        self._given_up.report(route, f"repeated faults: {reason}")
 
     def _find_preloaded(self) -> list[RouteKey]:
         names = self._settings.preload
@@ -244,6 +253,13 @@ class DataPlane:
 
     def _preload(self, key: RouteKey) -> None:
         self.pool.release(self._wait_for(self.routes.load(key)))
+
+    # --- beside the feed ----------------------------------------------------------------------------------------------
+
+    def _be_idle(self) -> None:
+        """Every few seconds: keep the memory within its bounds, and write down what is held and used."""
+        self._upkeep.run()
+        self.recorder.run()
 
     # --- in the thread of the feed ------------------------------------------------------------------------------------
 

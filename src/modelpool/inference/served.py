@@ -19,11 +19,12 @@ from modelpool.core.formats.registry import FORMATS
 from modelpool.core.runtime.batching import CostModel
 from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.isolation import ModelHost
+from modelpool.core.runtime.memory import LoadMeter
 from modelpool.core.signature import ModelSignature, TensorSpec
 from modelpool.inference.lookup import Route, with_database
 from modelpool.inference.trials import try_rows
+from modelpool.inference.trust import read_signed
 from modelpool.storage.models import Artifact
-from modelpool.storage.services import read_artifact
 
 if TYPE_CHECKING:
     from modelpool.inference.lanes import ModelLane
@@ -36,6 +37,8 @@ _READER_BYTES = 20_000  # of the types that read bodies, and 500 more for each i
 _READER_BYTES_PER_INPUT = 500
 
 _UNLOADABLE_RETRY_S = 30.0
+
+_meter = LoadMeter()
 
 Reader = tuple[Decoder, Encoder]
 Watch = Callable[[IsolatedModel, Route], None]
@@ -62,13 +65,21 @@ class ServedModel:
         self._signature = route.signature
         self._readers: dict[bytes, Reader] = {}
         self._by_codec: dict[str, Reader] = {}
-        self._size_bytes = model.size_bytes + _READER_BYTES + _READER_BYTES_PER_INPUT * len(route.signature.inputs)
+        self._readers_bytes = _READER_BYTES + _READER_BYTES_PER_INPUT * len(route.signature.inputs)
+        self._measured_bytes = 0
         self._warm_up()
 
     @property
     def size_bytes(self) -> int:
         """The memory of the model and of its readers."""
-        return self._size_bytes
+        return (self._measured_bytes or self.model.size_bytes) + self._readers_bytes
+
+    def measure(self, size_bytes: int = 0) -> None:
+        """Take ``size_bytes``, or for a model in a child process what that takes now, for the size of the model."""
+        self._measured_bytes = size_bytes
+        if isinstance(self.model, IsolatedModel):
+            self._measured_bytes = 0
+            self.model.measure()
 
     def close(self) -> None:
         """Close the model."""
@@ -152,21 +163,30 @@ def load_version(route: Route, host: ModelHost, *, watch: Watch, inline_limit_s:
     artifact = Artifact.objects.for_tenant(route.key.tenant_id).filter(pk=route.artifact_id).first()
     if artifact is None or artifact.state != Artifact.State.READY:
         raise VersionNotFound(route.model, route.number)
-    model = _load_model(read_artifact(artifact), route, host=host)
-    if isinstance(model, IsolatedModel):
-        watch(model, route)
-    try:
-        return ServedModel(model, route, inline_limit_s=inline_limit_s)
-    except ModelpoolError:
-        model.close()
-        raise
+    data = read_signed(artifact, route)
+
+    def load() -> ServedModel:
+        model = _load_model(data, route, host=host)
+        if isinstance(model, IsolatedModel):
+            watch(model, route)
+        try:
+            return ServedModel(model, route, inline_limit_s=inline_limit_s)
+        except ModelpoolError:
+            model.close()
+            raise
+
+    if not route.runs_inline:
+        return load()
+    served, size_bytes = _meter.measure(load, said=lambda served: served.model.size_bytes)
+    served.measure(size_bytes)
+    return served
 
 
 def _load_model(data: bytes, route: Route, *, host: ModelHost) -> LoadedModel:
     try:
         if route.runs_inline:
             return FORMATS.get(route.format).load(data, route.signature)
-        return host.load(data, format=route.format, signature=route.signature)
+        return host.load(data, format=route.format, signature=route.signature, is_trained=route.is_trained)
     except Invalid as error:  # the caller's request is none of its causes
         detail = f"Version {route.number} of {route.model!r} cannot be loaded: {error.detail}"
         raise ModelUnavailable(detail, retry_after_s=_UNLOADABLE_RETRY_S) from error

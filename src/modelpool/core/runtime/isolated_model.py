@@ -17,6 +17,7 @@ from modelpool.core.runtime import wire
 from modelpool.core.runtime.answers import OutOfMemory, WrongAnswer, answer_limits, check_answer, error_of
 from modelpool.core.runtime.child import Child, ChildFailed
 from modelpool.core.runtime.faults import FAULT_LIMIT, Breaker
+from modelpool.core.runtime.memory import private_bytes
 from modelpool.core.runtime.model_source import ModelSource
 from modelpool.core.signature import ModelSignature
 
@@ -64,6 +65,7 @@ class IsolatedModel(LoadedModel):
             source.close()
             raise
         self._size_bytes = _as_size(facts.get("size_bytes"))
+        self.measure()
         self.warnings = tuple(str(text)[:300] for text in facts.get("warnings", ()))
 
     def watch(
@@ -84,8 +86,15 @@ class IsolatedModel(LoadedModel):
 
     @property
     def size_bytes(self) -> int:
-        """The private memory of the child after it loaded the model."""
+        """The private memory of the child when it was measured last."""
         return self._size_bytes
+
+    def measure(self) -> None:
+        """Look from outside at the memory of the child, which may have said anything, and may leak."""
+        pid = self.pid
+        found = None if pid is None else private_bytes(pid)
+        if found:
+            self._size_bytes = found
 
     @property
     def timeout_s(self) -> float:

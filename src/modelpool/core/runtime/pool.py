@@ -20,8 +20,10 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from modelpool.core.errors import ModelUnavailable, Unavailable
 from modelpool.core.runtime.eviction import EvictionOrder
 from modelpool.core.runtime.loading import LoadQueue
+from modelpool.core.runtime.memory import trim_heap
 
 _MAX_REMEMBERED_FAILURES = 1000
+_TRIM_SHARE = 1 / 16  # of the budget: so much is freed before the system is given it back
 
 
 class PoolItem(Protocol):
@@ -177,7 +179,7 @@ class ModelPool(Generic[T]):
         self._failures: dict[PoolKey, tuple[float, Exception]] = {}
         self._lock = threading.RLock()
         self._uses: Counter[PoolKey] = Counter()
-        self._held = self._expected = 0
+        self._held = self._expected = self._closed_bytes = 0
         self._loads = self._failed = self._evictions = 0
         self._is_closed = False
         self._observer: PoolObserver = observer or _NoObserver()
@@ -418,4 +420,12 @@ class ModelPool(Generic[T]):
         if self._is_closed:
             entry.item.close()
         else:
-            self._closing.submit(entry.item.close)
+            self._closing.submit(self._close_item, entry)
+
+    def _close_item(self, entry: PoolEntry[T]) -> None:
+        """Close what was evicted; from time to time give its memory back to the system."""
+        entry.item.close()
+        self._closed_bytes += entry.size_bytes
+        if self._closed_bytes > self._whole_budget * _TRIM_SHARE:
+            self._closed_bytes = 0
+            trim_heap()
