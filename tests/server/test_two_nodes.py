@@ -108,6 +108,8 @@ class Load:
                     self.failures.append(f"{time.monotonic():.2f} {problem}")
                 else:
                     self.answered += 1
+        if connection is not None:
+            connection.close()
 
     def _problem_with(self, status: int, body: bytes) -> str:
         if status != 200:
