@@ -34,11 +34,14 @@ class ServedModelpool:
 
 
 @contextmanager
-def serve_modelpool(home: Path, *arguments: str, database_url: str | None = None) -> Iterator[ServedModelpool]:
+def serve_modelpool(
+    home: Path, *arguments: str, database_url: str | None = None, failpoint: str | None = None
+) -> Iterator[ServedModelpool]:
     """Start ``modelpool serve`` on ``home``, wait until it is ready, and end it in order.
 
     Settings of the tests themselves are not handed down. ``database_url`` is written to the home's ``modelpool.toml``,
-    so that commands on the same home find the same database; add settings of your own there before.
+    so that commands on the same home find the same database; add settings of your own there before. ``failpoint`` is
+    what the processes take for ``MODELPOOL_FAILPOINT``.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if database_url is not None:
@@ -49,7 +52,7 @@ def serve_modelpool(home: Path, *arguments: str, database_url: str | None = None
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             command,
-            env=inherited_environment(),
+            env={**inherited_environment(), **({"MODELPOOL_FAILPOINT": failpoint} if failpoint else {})},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

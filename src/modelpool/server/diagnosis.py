@@ -14,8 +14,9 @@ import msgspec
 
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError, ModelpoolError
+from modelpool.core.runtime.layers import probe_layers
+from modelpool.core.runtime.selftest_result import read_result
 from modelpool.server.homelock import running_server
-from modelpool.server.kernel import landlock_abi, seccomp_is_available
 
 _MIN_FREE_BYTES = 1 << 30
 _FAIL_FREE_BYTES = 64 << 20
@@ -145,18 +146,28 @@ def check_libraries(home: conf.Home) -> Iterator[Finding]:
 
 
 def check_kernel(home: conf.Home) -> Iterator[Finding]:
-    """The kernel offers what confines the processes that open uploaded models."""
-    abi = landlock_abi()
-    if abi >= 1 and seccomp_is_available():
-        yield Finding("isolation", Status.OK, f"Landlock (version {abi}) and seccomp")
-        return
-    missing = " and ".join(
-        name for name, there in (("Landlock", abi >= 1), ("seccomp", seccomp_is_available())) if not there
-    )
-    detail = f"the kernel offers no {missing}; processes that open uploaded models are confined by fewer layers"
-    yield Finding(
-        "isolation", Status.WARN, detail, "use Linux 5.13 or later with Landlock, or let only trusted people upload"
-    )
+    """The kernel offers what confines the processes that open uploaded models, and attempts to get out failed."""
+    problem = _isolation_problem(home)
+    if not problem:
+        landlock = probe_layers().landlock
+        result = read_result(home.run_dir)
+        tested = f"{result.verdict.n_attempts} attempts to get out were stopped" if result else "not yet tried out"
+        yield Finding("isolation", Status.OK, f"Landlock (version {landlock}) and seccomp; {tested}")
+    elif conf.load_settings(home, os.environ).serving.allow_weak_isolation:
+        detail = f"{problem}, and serving.allow_weak_isolation lets uploads be opened all the same"
+        yield Finding("isolation", Status.WARN, detail, "let only people upload whom you trust as the operator")
+    else:
+        remedy = "use Linux 5.13 or later with Landlock and seccomp; or, where all who upload are trusted, set "
+        detail = f"{problem}; uploaded models are neither taken nor served"
+        yield Finding("isolation", Status.FAIL, detail, f"{remedy}serving.allow_weak_isolation = true")
+
+
+def _isolation_problem(home: conf.Home) -> str:
+    missing = probe_layers().missing
+    if missing:
+        return f"the kernel offers no {' and no '.join(missing)}"
+    result = read_result(home.run_dir)
+    return "" if result is None else result.verdict.problem
 
 
 def _wrong_libraries() -> Iterator[Finding]:

@@ -27,12 +27,14 @@ _TIMEOUT_S = 2.5
 class Readiness:
     """Finds the reasons why this process is not ready; asked often, it looks at most once a second.
 
-    ``preloaded`` says whether the models to be loaded at start are. The checks run in a thread of their own: a
-    database that does not answer holds up neither the event loop nor the next question, and is a reason itself.
+    ``preloaded`` says whether the models to be loaded at start are, ``isolation_problem`` why uploads are not opened.
+    The checks run in a thread of their own: a database that does not answer holds up neither the event loop nor the
+    next question, and is a reason itself.
     """
 
-    def __init__(self, *, preloaded: Callable[[], bool]) -> None:
+    def __init__(self, *, preloaded: Callable[[], bool], isolation_problem: Callable[[], str] = lambda: "") -> None:
         self._preloaded = preloaded
+        self._isolation_problem = isolation_problem
         self._thread = ThreadPoolExecutor(1, "readiness")
         self._checking: asyncio.Future[list[str]] | None = None
         self._found: list[str] = ["starting"]
@@ -46,6 +48,10 @@ class Readiness:
         if not self._preloaded():
             found.append("preload")
         return ["draining", *found] if self.is_draining else found
+
+    def degraded(self) -> list[str]:
+        """Return what does not work although the process is ready; the log and ``modelpool doctor`` tell more."""
+        return ["isolation"] if self._isolation_problem() else []
 
     async def _outside(self) -> list[str]:
         if time.monotonic() - self._found_at < _CACHE_S:
@@ -94,9 +100,12 @@ async def answer_health(send: Send) -> None:
 
 
 async def answer_readiness(send: Send, readiness: Readiness) -> None:
-    """``/readyz``: 200, or 503 with the reasons."""
+    """``/readyz``: 200, or 503 with the reasons; ``degraded`` names what does not work either way."""
     reasons = await readiness.reasons()
-    document = {"status": "unavailable", "reasons": reasons} if reasons else {"status": "ready"}
+    document: dict[str, object] = {"status": "unavailable", "reasons": reasons} if reasons else {"status": "ready"}
+    degraded = readiness.degraded()
+    if degraded:
+        document["degraded"] = degraded
     headers = [("Retry-After", "1")] if reasons else []
     await send_whole(
         send,

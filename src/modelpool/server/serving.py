@@ -17,6 +17,7 @@ from django.urls import get_resolver
 
 from modelpool import conf
 from modelpool.conf import Settings
+from modelpool.core.runtime.selftest_result import SelfTest, start_of_parent
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
@@ -42,13 +43,16 @@ class Application:
     def __init__(self, settings: Settings, *, home: conf.Home) -> None:
         server = settings.server
         METERS.configure(max_models=server.metrics_max_models)
+        self.self_test = SelfTest(home.run_dir, start=start_of_parent())
         self.data_plane = DataPlane(
             settings.serving,
             workers=settings.server.workers,
             monitor=DatabaseMonitor(node=socket.gethostname(), pid=os.getpid()),
+            await_verdict=self.self_test.await_verdict,
         )
         use_data_plane(self.data_plane)
-        self.readiness = Readiness(preloaded=lambda: self.data_plane.is_preloaded)
+        guard = self.data_plane.host.guard
+        self.readiness = Readiness(preloaded=lambda: self.data_plane.is_preloaded, isolation_problem=guard.problem)
         self.django = DjangoLane(WSGIHandler(), settings=settings, tmp_dir=home.tmp_dir)
         body_timeout_s = float(server.body_timeout)
         fast_lane = FastLane(self.django, self.data_plane, settings=settings.serving, body_timeout_s=body_timeout_s)
@@ -67,11 +71,20 @@ class Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         self.data_plane.start()
+        self._test_isolation()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await asyncio.to_thread(self.self_test.close)
         await asyncio.to_thread(self.data_plane.close)
         METERS.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _test_isolation(self) -> None:
+        """Begin the self-test of the jail, in the background, or say at once that there is no jail."""
+        guard = self.data_plane.host.guard
+        guard.warn_once()
+        if not guard.layers.missing:
+            self.self_test.start()
 
     def leave(self) -> None:
         """Be not ready any more, and ask clients to go elsewhere; everything is still answered."""

@@ -64,7 +64,7 @@ def test_attempt_is_stopped(attempt: str, host: ModelHost, target: dict[str, Any
         ("crash", "SIGSEGV"),
         ("abort", "SIGABRT"),
         ("leave", "ended by itself"),
-        ("fill the socket", "failed|closed|killed|answer"),
+        ("fill the socket", "failed|closed|killed|answer|ended"),
     ],
 )
 def test_process_that_nothing_stops_is_ended(attempt: str, words: str, host: ModelHost) -> None:
