@@ -123,7 +123,7 @@ def test_random_bytes_are_refused() -> None:
 def test_public_keys_are_written_and_read() -> None:
     assert VerifyingKey.parse(str(WORKER.verifying)) == WORKER.verifying
     for text in ("", "worker", "root:" + "0" * 64, "worker:" + "0" * 63, "worker:" + "G" * 64, "worker:" + "0" * 65):
-        with pytest.raises(ValueError, match="key|not one of"):
+        with pytest.raises(ValueError, match=r"key|not one of"):
             VerifyingKey.parse(text)
 
 

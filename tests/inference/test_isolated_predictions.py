@@ -94,7 +94,7 @@ def test_a_file_that_changed_in_its_store_is_never_served(
         path.chmod(0o600)
         path.write_bytes(yes_model[:-1] + b"?")
     response = caller.predict("acme/churn", key=key)
-    assert (response.status_code, response.json()["code"]) == (503, "artifact_corrupt")
+    assert (response.status_code, response.json()["code"]) == (503, "quarantined")
 
 
 def test_a_load_that_takes_too_long_is_503_and_leaves_no_pin(

@@ -15,14 +15,15 @@ from modelpool.core.errors import (
     AliasNotFound,
     DatabaseUnavailable,
     ModelNotFound,
-    ModelUnavailable,
     TenantNotFound,
     VersionNotReady,
 )
 from modelpool.core.names import is_name
 from modelpool.core.runtime.pool import PoolKey
 from modelpool.core.signature import ModelSignature
+from modelpool.inference.trust import check_version
 from modelpool.registry.models import ModelVersion, RegisteredModel
+from modelpool.registry.quarantine import MAY_NOT_ANSWER
 from modelpool.registry.services import resolve
 from modelpool.tenants.models import Tenant
 
@@ -39,7 +40,8 @@ RouteKey = tuple[str, str, Selector]
 class Route(msgspec.Struct, frozen=True):
     """The version that answers a route, and what is needed to load it.
 
-    ``runs_inline`` says that the file is compiled and of our own making, so that it may be loaded in this process.
+    ``runs_inline`` says that the file is compiled and of our own making, so that it may be loaded in this process;
+    ``is_trained`` that it is of our own making, compiled or not.
     """
 
     key: PoolKey
@@ -51,6 +53,9 @@ class Route(msgspec.Struct, frozen=True):
     runs_inline: bool
     artifact_id: UUID
     size_bytes: int
+    sha256: str
+    quarantine: str = ""
+    is_trained: bool = False
 
 
 def with_database(function: Callable[P, R]) -> Callable[P, R]:
@@ -73,7 +78,8 @@ def with_database(function: Callable[P, R]) -> Callable[P, R]:
 def find_route(key: RouteKey) -> Route:
     """Return the version that answers now.
 
-    Raises :class:`TenantNotFound`, and all that :func:`modelpool.registry.services.resolve` does.
+    Raises :class:`TenantNotFound`, all that :func:`modelpool.registry.services.resolve` does, and
+    :class:`~modelpool.core.errors.Quarantined`.
     """
     tenant_name, model_name, selector = key
     tenant = Tenant.objects.filter(name=tenant_name).first()
@@ -92,18 +98,20 @@ def _route_to(version: ModelVersion, *, tenant: str) -> Route:
     model, artifact = version.model, version.serving_artifact
     if artifact is None:
         raise VersionNotReady(model.name, version.number, version.state)
-    if version.trust == ModelVersion.Trust.QUARANTINED:
-        raise ModelUnavailable(f"Version {version.number} of {model.name!r} is in quarantine.", retry_after_s=60)
+    manifest = check_version(version)
     return Route(
         key=PoolKey(version.tenant_id, version.model_id, version.pk),
         tenant=tenant,
         model=model.name,
         number=version.number,
         signature=ModelSignature.from_dict(version.signature),
-        format=version.serving_format,
-        runs_inline=version.serving_format == "onnx" and version.trust == ModelVersion.Trust.TRAINED,
+        format=manifest.serving_format,
+        runs_inline=manifest.serving_format == "onnx" and manifest.trust == ModelVersion.Trust.TRAINED,
         artifact_id=artifact.pk,
         size_bytes=artifact.size_bytes,
+        sha256=manifest.sha256 if artifact is version.artifact else manifest.compiled_sha256,
+        quarantine=version.quarantine_reason,
+        is_trained=manifest.trust == ModelVersion.Trust.TRAINED,
     )
 
 
@@ -111,6 +119,7 @@ def _route_to(version: ModelVersion, *, tenant: str) -> Route:
 def find_active(names: tuple[str, ...] | None) -> list[RouteKey]:
     """Return the routes to preload: of the named ``tenant/model``s, or of all active versions, the newest first."""
     active = RegisteredModel.unscoped.filter(active_version__isnull=False, tenant__is_active=True)
+    active = active.filter(active_version__quarantined_at__isnull=True)
     found = {f"{tenant}/{model}": (tenant, model, None) for tenant, model in _names_of(active)}
     if names is None:
         return list(found.values())
@@ -124,6 +133,7 @@ def find_versions(version_ids: list[UUID]) -> list[RouteKey]:
     What is not ready any more, or belongs to a tenant that is suspended, is left out.
     """
     ready = ModelVersion.unscoped.filter(state=ModelVersion.State.READY, tenant__is_active=True, pk__in=version_ids)
+    ready = ready.filter(quarantined_at__isnull=True)
     rows = ready.values_list("pk", "tenant__name", "model__name", "number", "model__active_version_id")
     found: dict[UUID, RouteKey] = {
         pk: (tenant, model, None if pk == active else number) for pk, tenant, model, number, active in rows
@@ -137,6 +147,6 @@ def _names_of(models: Any) -> Any:
 
 @with_database
 def find_gone(version_ids: list[Any]) -> set[Any]:
-    """Return those of the versions that may not answer any more: deleted, or no longer ready."""
-    ready = ModelVersion.unscoped.filter(pk__in=version_ids, state=ModelVersion.State.READY)
+    """Return those of the versions that may not answer any more: deleted, no longer ready, in quarantine."""
+    ready = ModelVersion.unscoped.filter(pk__in=version_ids, state=ModelVersion.State.READY).exclude(MAY_NOT_ANSWER)
     return set(version_ids) - set(ready.values_list("pk", flat=True))

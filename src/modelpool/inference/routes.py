@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from uuid import UUID
 
-from modelpool.core.errors import Conflict, DatabaseUnavailable, ModelpoolError, NotFound
+from modelpool.core.errors import Conflict, DatabaseUnavailable, ModelpoolError, NotFound, Quarantined
 from modelpool.core.runtime.pool import ModelPool, PoolEntry, PoolKey
 from modelpool.inference.cache import FeedCache
 from modelpool.inference.lookup import Route, RouteKey, find_route
@@ -33,7 +33,7 @@ class RouteCache:
         self._load = load
         self._pool = pool
         self._cache: FeedCache[RouteKey, Route] = FeedCache(
-            max_entries=_MAX_ROUTES, refusal_ttl_s=_REFUSAL_TTL_S, remembers=(NotFound, Conflict)
+            max_entries=_MAX_ROUTES, refusal_ttl_s=_REFUSAL_TTL_S, remembers=(NotFound, Conflict, Quarantined)
         )
         self._moves: dict[RouteKey, PoolKey] = {}
         self._lock = threading.Lock()
