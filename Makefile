@@ -35,9 +35,11 @@ test-fast: $(EVERYTHING)  ## The quick tests only, under two minutes; ARGS="-k n
 	$(BIN)/python -m pytest -n auto -m "not slow and not browser" $(ARGS)
 
 test-sqlite: $(EVERYTHING)  ## All tests, the database being SQLite
+	@scripts/test-servers
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 test-postgres: $(EVERYTHING)  ## The tests that use a database, on PostgreSQL
+	@scripts/test-servers
 	MODELPOOL_TEST_DATABASE=postgres $(BIN)/python -m pytest -n auto -m "database" $(ARGS)
 
 lint: $(EVERYTHING)  ## Check style and formatting
