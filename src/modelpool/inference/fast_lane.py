@@ -20,6 +20,7 @@ from typing import Any
 
 from modelpool.conf import ServingSettings
 from modelpool.core.errors import MethodNotAllowed, Overloaded, PermissionDenied, TenantNotFound
+from modelpool.core.metrics import catalogue
 from modelpool.core.problems import MEDIA_TYPE, problem_of
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.lookup import Route, RouteKey
@@ -228,6 +229,8 @@ def _refusal_of(error: Exception, *, request_id: bytes, is_head: bool) -> Answer
     if isinstance(error, MethodNotAllowed) and error.method == "OPTIONS":
         return Answer(204, [_ALLOW, (b"x-request-id", request_id)], b"")
     problem = problem_of(error, request_id=name)
+    if problem.status in _TURNED_AWAY:
+        catalogue.REJECTED.labels(problem.code).inc()
     if problem.status == 500:
         logger.error("a prediction failed", exc_info=error, extra={"request_id": name})
     body = problem.to_json()
