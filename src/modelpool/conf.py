@@ -31,6 +31,8 @@ _UNITS = {
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+_SHORTEST_HANG_S = 3
+
 
 def parse_size(value: str | int) -> int:
     """Return bytes: ``"2GiB"`` is 2147483648, ``"10MB"`` 10000000, a plain number is bytes."""
@@ -279,6 +281,11 @@ def _check_server(server: ServerSettings) -> None:
         raise ValueError(
             "server.allowed_hosts: '*' lets any web page reach this server under a name of its own; write its names, "
             "or name in server.trusted_proxies the proxy that checks them"
+        )
+    if 0 < server.hang_timeout < _SHORTEST_HANG_S:
+        raise ValueError(
+            f"server.hang_timeout: {server.hang_timeout:g} s is too short, signs of life come each second; write 0 for "
+            f"never, or at least {_SHORTEST_HANG_S} s"
         )
     for network in server.trusted_proxies:
         try:

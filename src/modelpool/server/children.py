@@ -17,20 +17,30 @@ _STABLE_S = 10.0
 
 @dataclass(slots=True)
 class Child:
-    """A running process; ``ready_fd`` can be read once it serves, and is -1 afterwards or where none is waited for."""
+    """A running process.
+
+    ``ready_fd`` can be read once it serves, and then about each second: its event loop turns. It is -1 for a process
+    that says nothing of itself. ``heard_at`` is when it was read last (monotonic seconds).
+    """
 
     process: subprocess.Popen[bytes]
     started_at: float
     ready_fd: int = -1
     is_ready: bool = False
+    heard_at: float = 0.0
+    is_hung: bool = False
 
     def send(self, number: signal.Signals) -> None:
         """Signal the process if it still runs."""
         if self.process.poll() is None:
             self.process.send_signal(number)
 
+    def is_silent(self, *, limit_s: float) -> bool:
+        """Say whether it served, and was not heard of for longer than ``limit_s``; 0 is no limit."""
+        return self.is_ready and self.ready_fd >= 0 and 0 < limit_s < time.monotonic() - self.heard_at
+
     def forget_ready_fd(self) -> None:
-        """Close the descriptor that told when the process is ready."""
+        """Close the descriptor on which it tells of itself."""
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
             self.ready_fd = -1
@@ -69,7 +79,7 @@ def start_child(module: str, *, environment: Mapping[str, str], fds: Mapping[str
     """Start ``python -m module`` in a process group of its own, so that Ctrl-C reaches the supervisor alone.
 
     With ``fds`` the child inherits those descriptors, each told as ``--name FD``, and a pipe on which it says that it
-    is ready.
+    is ready, and that it lives.
     """
     command = [sys.executable, "-P", "-m", module, "--parent", str(os.getpid())]
     if fds is None:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -31,10 +32,12 @@ from modelpool.server.health import Readiness
 from modelpool.server.preparation import wait_at
 from modelpool.server.protocol import guarded, sweep_connections
 from modelpool.server.replies import Receive, Scope, Send
+from modelpool.server.vitals import report_vitals
 
 logger = logging.getLogger(__name__)
 
 _LAME_DUCK_S = 0.5
+_BEAT_S = 1.0
 
 
 class Application:
@@ -52,10 +55,15 @@ class Application:
         )
         use_data_plane(self.data_plane)
         guard = self.data_plane.host.guard
-        self.readiness = Readiness(preloaded=lambda: self.data_plane.is_preloaded, isolation_problem=guard.problem)
+        self.readiness = Readiness(
+            preloaded=lambda: self.data_plane.is_preloaded,
+            isolation_problem=guard.problem,
+            is_fed=lambda: self.data_plane.feed.is_fresh,
+        )
         self.django = DjangoLane(WSGIHandler(), settings=settings, tmp_dir=home.tmp_dir)
         body_timeout_s = float(server.body_timeout)
         fast_lane = FastLane(self.django, self.data_plane, settings=settings.serving, body_timeout_s=body_timeout_s)
+        self._vitals = partial(report_vitals, self.readiness, feed=self.data_plane.feed, lane=fast_lane)
         hosts = HostCheck(allowed_hosts(server))
         self.front = Front(
             fast_lane, readiness=self.readiness, hosts=hosts, prefix=public_prefix(server), begin=fast_lane.begin
@@ -72,8 +80,10 @@ class Application:
         await receive()
         self.data_plane.start()
         self._test_isolation()
+        vitals = asyncio.ensure_future(self._vitals())
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        vitals.cancel()
         await asyncio.to_thread(self.self_test.close)
         await asyncio.to_thread(self.data_plane.close)
         METERS.close()
@@ -112,8 +122,23 @@ class WebServer(uvicorn.Server):
         await super().startup(sockets)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._application.leave)
         self._sweep = asyncio.ensure_future(sweep_connections(self.server_state, head_timeout_s=self._head_timeout_s))
-        os.write(self._ready_fd, b"ready\n")
-        os.close(self._ready_fd)
+        os.set_inheritable(self._ready_fd, False)
+        os.set_blocking(self._ready_fd, False)
+        self._say("ready\n")
+        self._beat()
+
+    def _beat(self) -> None:
+        """Tell the supervisor each second that this event loop turns."""
+        self._say(".")
+        asyncio.get_running_loop().call_later(_BEAT_S, self._beat)
+
+    def _say(self, word: str) -> None:
+        try:
+            os.write(self._ready_fd, word.encode())
+        except BlockingIOError:
+            logger.debug("the supervisor does not listen")  # it stands still; what it has not read says enough
+        except BrokenPipeError:
+            logger.debug("the supervisor is gone")  # and so is this process in a moment
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more; for half a second send clients away with their next answer; then finish."""

@@ -3,7 +3,7 @@
 It imports nothing of Django and does no work of its own, so there is little that could fail in it. Its children end
 with it, however it ends. SIGTERM and SIGINT drain; with ``server.drain_delay`` the web processes are first only not
 ready any more for a while. A second signal ends that while, the next one kills. SIGHUP replaces the web processes one
-by one without losing a request.
+by one without losing a request. A web process that gives no sign of life for ``server.hang_timeout`` is replaced.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 _GRACE_S = 5.0
 _HOPELESS_FAILURES = 3
 _TICK_S = 0.5
+_STOOD_STILL_S = 3.0
+_LAST_WORDS_S = 1.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -57,6 +59,7 @@ class Supervisor:
         self._stop_at: float | None = None
         self._kill_at: float | None = None
         self._exit_code = 0
+        self._looked_at = time.monotonic()
 
     def run(self) -> int:
         """Run until told to stop, or until it is clear that the server cannot start; return the exit code."""
@@ -70,8 +73,9 @@ class Supervisor:
                 if key.fd == wake_fd:
                     self._handle_signals(os.read(wake_fd, 4096))
                 else:
-                    self._note_ready(key.data)
+                    self._hear(key.data)
             self._note_preparation()
+            self._end_hung()
             self._reap()
             if self._kill_at is not None and self._is_finished():
                 return self._exit_code
@@ -146,15 +150,22 @@ class Supervisor:
         self._selector.register(child.ready_fd, selectors.EVENT_READ, (slot, child))
         return child
 
-    def _note_ready(self, data: tuple[Slot, Child]) -> None:
-        """The pipe says ``ready``, or has ended because the process did."""
+    def _hear(self, data: tuple[Slot, Child]) -> None:
+        """The pipe says ``ready``, later that the process lives; or it has ended because the process did."""
         slot, child = data
-        child.is_ready = bool(os.read(child.ready_fd, 16))
-        self._selector.unregister(child.ready_fd)
-        child.forget_ready_fd()
-        if child.is_ready and child is slot.successor:
+        if not os.read(child.ready_fd, 4096):
+            self._selector.unregister(child.ready_fd)
+            child.forget_ready_fd()
+            return
+        child.heard_at = time.monotonic()
+        if not child.is_ready:
+            child.is_ready = True
+            self._note_ready(slot, child)
+
+    def _note_ready(self, slot: Slot, child: Child) -> None:
+        if child is slot.successor:
             self._succeed(slot)
-        if child.is_ready and not self._was_ready:
+        if not self._was_ready:
             self._was_ready = True
             self._on_ready()
 
@@ -171,6 +182,32 @@ class Supervisor:
             slot.retired.append(slot.child)
         slot.child, slot.successor = slot.successor, None
         self._roll()
+
+    # --- hanging ------------------------------------------------------------------------------------------------------
+
+    def _end_hung(self) -> None:
+        """Kill web processes whose event loop does not turn any more; a moment before, have them say where they hang.
+
+        Time in which this process did not run itself, such as that of a stopped container, is not counted.
+        """
+        now = time.monotonic()
+        stood_still_s, self._looked_at = now - self._looked_at, now
+        limit_s = self._settings.server.hang_timeout
+        for slot in self._slots:
+            for child in slot.children():
+                if stood_still_s > _STOOD_STILL_S:
+                    child.heard_at += stood_still_s
+                if child.is_silent(limit_s=limit_s + _LAST_WORDS_S * child.is_hung):
+                    self._end(slot, child)
+
+    def _end(self, slot: Slot, child: Child) -> None:
+        if not child.is_hung:
+            child.is_hung = True
+            pid, limit_s = child.process.pid, self._settings.server.hang_timeout
+            logger.error("%s (process %d) gave no sign of life for %g s; replacing it", slot.name, pid, limit_s)
+            child.send(signal.SIGUSR2)  # prints what its threads do, see server/web.py
+        else:
+            child.send(signal.SIGKILL)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 

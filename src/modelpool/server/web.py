@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
+import signal
 import sys
 
 import django
@@ -21,6 +23,7 @@ def main() -> None:
         parser.add_argument(name, type=int, required=True)
     arguments = parser.parse_args()
     die_with_parent(arguments.parent)
+    faulthandler.register(signal.SIGUSR2, all_threads=True)  # the supervisor asks so where a process hangs
     raise_file_limit()
     try:
         configure_logging(conf.settings().server)

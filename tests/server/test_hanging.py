@@ -1,0 +1,45 @@
+"""A web process that does not turn any more is replaced; one that only takes its time is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from modelpool import conf
+from modelpool.core.errors import ConfigurationError
+from tests.server.conftest import wait_until
+from tests.server.processes import children_running
+from tests.servers.modelpool import serve_modelpool
+
+WEB = "modelpool.server.web"
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_is_replaced_and_one_that_pauses_is_not(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "modelpool.toml").write_text('[server]\nhang_timeout = "3s"\n')
+    with serve_modelpool(home, "--workers", "2", "--job-workers", "0") as served:
+        wait_until(lambda: len(children_running(served.process.pid, WEB)) == 2, "two processes")
+        pausing, hanging = children_running(served.process.pid, WEB)
+        os.kill(pausing, signal.SIGSTOP)
+        os.kill(hanging, signal.SIGSTOP)
+        time.sleep(1)
+        os.kill(pausing, signal.SIGCONT)
+        wait_until(lambda: hanging not in children_running(served.process.pid, WEB), "its end")
+        wait_until(lambda: len(children_running(served.process.pid, WEB)) == 2, "another one")
+        assert pausing in children_running(served.process.pid, WEB)
+        assert f"(process {hanging}) gave no sign of life for 3 s" in served.log()
+        assert f"(process {pausing}) gave no sign" not in served.log()
+        assert httpx.get(f"{served.url}/healthz").status_code == 200
+
+
+def test_a_limit_shorter_than_signs_of_life_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"server\.hang_timeout.*0 for never"):
+        conf.decode_settings({"server": {"hang_timeout": "1s"}}, source="test")
+    assert conf.decode_settings({"server": {"hang_timeout": 0}}, source="test").server.hang_timeout == 0
