@@ -7,24 +7,44 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin import SimpleListFilter
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from unfold.decorators import display
 
 from modelpool.console.scoping import ScopedAdmin, TenantFilter, actor_for, post_action
 from modelpool.core.errors import VersionNotFound
 from modelpool.http.downloads import send_artifact
 from modelpool.registry import services
 from modelpool.registry.models import ModelAlias, ModelVersion
+from modelpool.registry.quarantine import release_version
 from modelpool.tenants.roles import Permission
+
+
+class QuarantineFilter(SimpleListFilter):
+    """Choose the versions in quarantine, or the others."""
+
+    title = "quarantine"
+    parameter_name = "quarantine"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [("yes", "in quarantine"), ("no", "free")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Apply the choice."""
+        if self.value() not in ("yes", "no"):
+            return queryset
+        return queryset.filter(quarantined_at__isnull=self.value() == "no")
 
 
 class VersionAdmin(ScopedAdmin):
     """Versions are reached from their model's page."""
 
     page_template = "console/version.html"
-    list_display = ("model", "number", "tenant", "state", "format", "serving_format", "created_at")
-    list_filter = ("state", "format", TenantFilter)
+    list_display = ("model", "number", "tenant", "state", "shown_trust", "format", "serving_format", "created_at")
+    list_filter = ("state", "trust", QuarantineFilter, "format", TenantFilter)
     search_fields = ("model__name", "tenant__name", "sha256")
     ordering = ("-created_at",)
     list_select_related = ("model", "tenant")
@@ -32,6 +52,11 @@ class VersionAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return versions that still have their files."""
         return super().get_queryset(request).select_related("model").exclude(state=ModelVersion.State.DELETED)
+
+    @display(description="Trust", label={"trained": "success", "quarantined": "danger"})
+    def shown_trust(self, version: ModelVersion) -> str:
+        """Show the level of trust."""
+        return version.trust_level
 
     def page_context(self, request: HttpRequest, obj: ModelVersion) -> dict[str, Any]:
         """Show everything that is known of the version."""
@@ -48,7 +73,13 @@ class VersionAdmin(ScopedAdmin):
 
     def page_actions(self) -> dict[str, Callable[..., HttpResponseBase]]:
         """What the buttons of the page do."""
-        return {"activate": self.activate, "download": self.download, "alias": self.set_alias, "remove": self.remove}
+        return {
+            "activate": self.activate,
+            "release": self.release,
+            "download": self.download,
+            "alias": self.set_alias,
+            "remove": self.remove,
+        }
 
     @post_action(Permission.DEVELOP)
     def activate(self, request: HttpRequest, version: ModelVersion) -> HttpResponse:
@@ -56,6 +87,12 @@ class VersionAdmin(ScopedAdmin):
         services.activate_version(version.model, number=version.number, actor=actor_for(request))
         messages.success(request, f"Version {version.number} is active.")
         return redirect("admin:registry_registeredmodel_change", object_id=str(version.model_id))
+
+    @post_action(Permission.ADMINISTER)
+    def release(self, request: HttpRequest, version: ModelVersion) -> None:
+        """Let it out of quarantine, when it is what its maker signed."""
+        release_version(version.model, number=version.number, actor=actor_for(request))
+        messages.success(request, f"Version {version.number} is released from quarantine.")
 
     @post_action(Permission.DEVELOP)
     def set_alias(self, request: HttpRequest, version: ModelVersion) -> None:

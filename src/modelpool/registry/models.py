@@ -114,6 +114,11 @@ class ModelVersion(TenantOwned):
         return f"{self.model}/{self.number}"
 
     @property
+    def trust_level(self) -> str:
+        """What its maker signed it as, or that it is in quarantine."""
+        return self.Trust.QUARANTINED.value if self.quarantined_at else self.trust
+
+    @property
     def serving_artifact(self) -> Artifact | None:
         """The file that answers predictions."""
         return self.compiled if self.compiled_id and self.serving_format != self.format else self.artifact

@@ -34,6 +34,8 @@ INTEGRITY: Cause = "integrity"
 MAY_NOT_ANSWER = Q(quarantined_at__isnull=False) & ~Q(quarantine_code=INTEGRITY)
 """Of versions: those in quarantine that may not even answer from memory."""
 
+_FREE: dict[str, Any] = {"quarantined_at": None, "quarantine_code": "", "quarantine_reason": "", "quarantined_by": ""}
+
 
 def quarantine_version(
     version_id: UUID, *, tenant_id: UUID, reason: str, cause: Cause = "faults", actor: Actor = SYSTEM
@@ -95,11 +97,21 @@ def release_version(model: RegisteredModel, *, number: int, actor: Actor) -> Mod
         row = ModelVersion.objects.for_tenant(model.tenant_id).filter(
             pk=version.pk, quarantined_at=version.quarantined_at
         )
-        if row.update(quarantined_at=None, quarantine_code="", quarantine_reason="", quarantined_by=""):
+        if row.update(**_FREE):
             details = {"cause": version.quarantine_code, "reason": version.quarantine_reason}
             _record("version.release", version, actor=actor, details=details)
             announce(locked)
     return get_version(locked, number)
+
+
+def forgive_unsigned(version: ModelVersion) -> None:
+    """Let a version out that was in quarantine because nobody had signed it, and that was signed just now."""
+    with transaction.atomic():
+        locked = lock_model(version.model)
+        row = ModelVersion.objects.for_tenant(version.tenant_id).filter(pk=version.pk, quarantine_code="unsigned")
+        if row.update(**_FREE):
+            _record("version.release", version, actor=SYSTEM, details={"cause": "unsigned"})
+            announce(locked)
 
 
 def _check_again(version: ModelVersion) -> None:

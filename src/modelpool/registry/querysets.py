@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Case, Count, F, Max, Q, QuerySet, Value, When
 
 from modelpool.registry.models import ModelAlias, ModelVersion, RegisteredModel
 from modelpool.tenants.models import Tenant
@@ -22,11 +22,16 @@ def models_of(tenant: Tenant) -> QuerySet[RegisteredModel]:
 
 
 def versions_of(model: RegisteredModel, *, with_deleted: bool = False) -> QuerySet[ModelVersion]:
-    """Return the model's versions, each with its tenant, its model and the file as trained or uploaded."""
+    """Return the model's versions, each with its tenant, its model and the file as trained or uploaded.
+
+    ``level`` is their level of trust, as :attr:`ModelVersion.trust_level` says it.
+    """
     versions: QuerySet[ModelVersion] = ModelVersion.objects.for_tenant(model.tenant_id).filter(model=model)
     if not with_deleted:
         versions = versions.exclude(state=ModelVersion.State.DELETED)
-    return versions.select_related("tenant", "model", "artifact")
+    quarantined = When(quarantined_at__isnull=False, then=Value(ModelVersion.Trust.QUARANTINED.value))
+    versions = versions.annotate(level=Case(quarantined, default=F("trust")))
+    return versions.select_related("tenant", "model", "artifact").defer("manifest", "manifest_signature")
 
 
 def aliases_of_versions(versions: Sequence[ModelVersion]) -> dict[UUID, tuple[str, ...]]:

@@ -47,6 +47,12 @@ def trusted_keys() -> Mapping[str, VerifyingKey]:
     return _trusted_keys(folder, tuple(sorted(path.name for path in folder.glob("*.pub"))), configured.trusted_keys)
 
 
+def active_key_ids() -> frozenset[str]:
+    """Return the ids of the keys that this node signs with."""
+    has_worker = bool(conf.settings().signing.worker_key_file)
+    return frozenset({ingest_key().id, *([worker_key().id] if has_worker else [])})
+
+
 def rotate_key(scope: Scope) -> SigningKey:
     """Sign with a new key from now on; the old one stays trusted, for what it has signed.
 

@@ -45,6 +45,7 @@ def prepare_home() -> None:
         set_up_django()
         migrate_if_needed()
         prepare_stores()
+        sign_older_versions()
         refresh_trainers()
         remove_old_files(home.tmp_dir, older_than_s=conf.settings().limits.orphan_grace)
 
@@ -118,6 +119,23 @@ def prepare_stores() -> None:
             get_store(alias).check()
         except ModelpoolError as error:
             logger.error("store %s: %s", alias, error)
+
+
+def sign_older_versions() -> None:
+    """Make the keys of manifests; the first start with them signs what was registered before."""
+    from django.db import connection
+
+    from modelpool.registry.resigning import prepare_signing
+    from modelpool.server.migrations import migration_lock
+
+    with in_words():
+        with migration_lock(connection):
+            report = prepare_signing(lambda signed: logger.info("signed %d versions from before", signed))
+        connection.close()
+    if report.signed:
+        logger.info("signed all %d versions from before", report.signed)
+    for sentence in report.refused:
+        logger.error("not signed, so it will not be loaded: %s", sentence)
 
 
 def refresh_trainers() -> None:

@@ -23,6 +23,15 @@ class VersionChanges(Body, frozen=True):
     tags: Tags | UnsetType = UNSET
 
 
+class QuarantineDocument(msgspec.Struct, frozen=True):
+    """Why a version is not loaded; ``cause`` is for programs. ``trust`` is what its maker signed."""
+
+    reason: str
+    at: datetime
+    cause: str
+    trust: str
+
+
 class VersionDocument(msgspec.Struct, frozen=True, omit_defaults=False):
     """A version; ``figures`` is there where ``?include=figures`` asks for it."""
 
@@ -36,6 +45,7 @@ class VersionDocument(msgspec.Struct, frozen=True, omit_defaults=False):
     format: str
     serving_format: str
     trust: str
+    quarantine: QuarantineDocument | None
     parity: dict[str, Any] | None
     signature: dict[str, Any]
     metrics: dict[str, float | None]
@@ -72,6 +82,8 @@ def _document(version: ModelVersion, *, aliases: Sequence[str], with_figures: bo
         model=version.model.name,
         active=version.model.active_version_id == version.pk,
         aliases=aliases,
+        trust=version.trust_level,
+        quarantine=_quarantine_of(version),
         primary_metric=version.primary_metric or None,
         store=version.artifact.store if version.artifact else "",
         job=version.job_id,
@@ -80,5 +92,19 @@ def _document(version: ModelVersion, *, aliases: Sequence[str], with_figures: bo
     )
 
 
-_OWN_NAMES = {"tenant", "model", "active", "aliases", "primary_metric", "store", "job", "dataset", "figures"}
+def _quarantine_of(version: ModelVersion) -> QuarantineDocument | None:
+    if version.quarantined_at is None:
+        return None
+    return QuarantineDocument(
+        reason=version.quarantine_reason,
+        at=version.quarantined_at,
+        cause=version.quarantine_code,
+        trust=version.trust,
+    )
+
+
+_OWN_NAMES = {
+    "tenant", "model", "active", "aliases", "trust", "quarantine",
+    "primary_metric", "store", "job", "dataset", "figures",
+}  # fmt: skip
 _SAME_NAMES = [name for name in VersionDocument.__struct_fields__ if name not in _OWN_NAMES]

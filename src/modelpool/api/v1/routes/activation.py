@@ -1,4 +1,4 @@
-"""Which version is active: ``…/activate``, ``…/rollback`` and ``…/aliases/{alias}``."""
+"""Which version may answer: ``…/activate``, ``…/release``, ``…/rollback`` and ``…/aliases/{alias}``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from modelpool.http.openapi import describe
 from modelpool.http.views import no_content
 from modelpool.registry import services
 from modelpool.registry.models import ModelAlias, ModelVersion
+from modelpool.registry.quarantine import release_version
 from modelpool.tenants.roles import Permission
 
 
@@ -37,6 +38,18 @@ class ActivateVersionView(_Activating):
         sent = self.read(Expectation).expected
         expected = services.UNSET if sent is UNSET else sent
         return self.answer(services.activate_version(self.model, number=number, actor=self.actor, expected=expected))
+
+
+class ReleaseVersionView(_Activating):
+    """Let a version out of quarantine."""
+
+    permissions = {"POST": Permission.ADMINISTER}
+
+    @describe("Release a version from quarantine", tag="activation", answer=VersionDocument, once=True)
+    @idempotent
+    def post(self, request: Request, tenant: str, model: str, number: int) -> Response:
+        """Let it answer again; 409 while it is not what its maker signed."""
+        return self.answer(release_version(self.model, number=number, actor=self.actor))
 
 
 class ActivateBestView(_Activating):
@@ -97,6 +110,7 @@ class AliasView(OfModel):
 _MODEL = "tenants/<str:tenant>/models/<str:model>"
 urlpatterns = [
     path(f"{_MODEL}/versions/<number:number>/activate", ActivateVersionView.as_view(), name="activate-version"),
+    path(f"{_MODEL}/versions/<number:number>/release", ReleaseVersionView.as_view(), name="release-version"),
     path(f"{_MODEL}/activate", ActivateBestView.as_view(), name="activate-best"),
     path(f"{_MODEL}/rollback", RollBackView.as_view(), name="rollback"),
     path(f"{_MODEL}/aliases/<str:alias>", AliasView.as_view(), name="alias"),

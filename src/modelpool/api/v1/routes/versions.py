@@ -48,6 +48,7 @@ LISTING = Listing(
     default="-number",
     filters={
         "state": one_of("state", list(ModelVersion.State.values)),
+        "trust": one_of("level", list(ModelVersion.Trust.values)),
         "format": text("format"),
         "sha256": text("sha256"),
         "job": identifier("job_id"),
