@@ -54,6 +54,7 @@ class ChangeFeed:
         self._started = threading.Event()
         self._idle_work = threading.Thread(target=self._be_idle, daemon=True)
         self._thread = threading.Thread(target=self._run, name="modelpool-feed", daemon=True)
+        self.read_at = float("-inf")
         self.valid_until = float("-inf")
 
     @property
@@ -95,6 +96,7 @@ class ChangeFeed:
         if self._failures:
             logger.info("the change feed can be read again")
         self._failures = 0
+        self.read_at = began
         self.valid_until = began + self._max_staleness_s
         self._started.set()
         self._begin_idle_work()

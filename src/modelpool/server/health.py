@@ -27,13 +27,21 @@ _TIMEOUT_S = 2.5
 class Readiness:
     """Finds the reasons why this process is not ready; asked often, it looks at most once a second.
 
-    ``preloaded`` says whether the models to be loaded at start are, ``isolation_problem`` why uploads are not opened.
+    ``preloaded`` says whether the models to be loaded at start are, ``isolation_problem`` why uploads are not opened,
+    ``is_fed`` whether the change feed was read lately, without which cached answers are not trusted.
     The checks run in a thread of their own: a database that does not answer holds up neither the event loop nor the
     next question, and is a reason itself.
     """
 
-    def __init__(self, *, preloaded: Callable[[], bool], isolation_problem: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self,
+        *,
+        preloaded: Callable[[], bool],
+        isolation_problem: Callable[[], str] = lambda: "",
+        is_fed: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._preloaded = preloaded
+        self._is_fed = is_fed
         self._isolation_problem = isolation_problem
         self._thread = ThreadPoolExecutor(1, "readiness")
         self._checking: asyncio.Future[list[str]] | None = None
@@ -45,6 +53,8 @@ class Readiness:
     async def reasons(self) -> list[str]:
         """Return what is missing, in a fixed order; empty when the process is ready."""
         found = list(await self._outside())
+        if not self._is_fed():
+            found.append("feed")
         if not self._preloaded():
             found.append("preload")
         return ["draining", *found] if self.is_draining else found
