@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,14 +26,24 @@ class OutOfMemory(UnloadableModel):
     code = "out_of_memory"
 
 
-def answer_limits(signature: ModelSignature, outputs: Sequence[str], *, n_rows: int) -> Limits:
-    """Return how much the answer for ``n_rows`` rows may take."""
-    numbers, texts = _FIXED_BYTES, _FIXED_BYTES
-    for spec in signature.outputs:
-        if spec.name in outputs:
-            numbers += n_rows * _row_bytes(spec, each=8)
-            texts += n_rows * _row_bytes(spec, each=_TEXT_BYTES)
-    return Limits(min(texts, MAX_HEADER_BYTES), min(numbers, MAX_BODY_BYTES))
+class Allowance(NamedTuple):
+    """How much an answer may take for each row: bytes of its header, which holds texts, and of its body."""
+
+    header_bytes: int
+    body_bytes: int
+
+    @classmethod
+    def of(cls, signature: ModelSignature, outputs: Sequence[str]) -> Allowance:
+        """Return that of some outputs of a signature."""
+        specs = [spec for spec in signature.outputs if spec.name in outputs]
+        return cls(
+            sum(_row_bytes(spec, each=_TEXT_BYTES) for spec in specs), sum(_row_bytes(spec, each=8) for spec in specs)
+        )
+
+    def for_rows(self, n_rows: int) -> Limits:
+        """Return the limits of an answer for so many rows."""
+        header, body = _FIXED_BYTES + n_rows * self.header_bytes, _FIXED_BYTES + n_rows * self.body_bytes
+        return Limits(min(header, MAX_HEADER_BYTES), min(body, MAX_BODY_BYTES))
 
 
 def _row_bytes(spec: TensorSpec, *, each: int) -> int:

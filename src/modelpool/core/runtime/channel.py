@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,13 +18,16 @@ import numpy as np
 from modelpool.core.errors import ModelpoolError, ModelUnavailable
 from modelpool.core.formats.base import Arrays
 from modelpool.core.runtime import wire
-from modelpool.core.runtime.answers import WrongAnswer, answer_limits, check_answer
+from modelpool.core.runtime.answers import WrongAnswer, check_answer
 from modelpool.core.runtime.batching import bytes_of
 from modelpool.core.runtime.child import Child, missed_deadline, reported_error
 from modelpool.core.runtime.isolated_model import IsolatedModel
 
 Answers = dict[str, np.ndarray]
 Done = Callable[[Answers | None, ModelpoolError | None], None]
+
+_threads = ThreadPoolExecutor(512, "modelpool-model")
+"""A model takes at most two of them, so that none waits for another's process; one that is idle is used again."""
 
 _RETRY_S = 0.002  # while a thread uses the model
 _DETACH_S = 5.0
@@ -93,13 +97,14 @@ class LoopChannel:
     def _send(self, child: Child, asked: _Asked) -> None:
         if child is not self._child or self._reader is None:
             self._hold(child)
+        child.channel.setblocking(False)  # a thread may have asked meanwhile
         try:
             pieces, self._call, self._n_rows = self._model.request_frame(asked.inputs, asked.outputs)
         except wire.WireError as error:
             refusal = ModelUnavailable(f"The request cannot be sent to the model: {error}.")
             self._loop.call_soon(self._finish, None, refusal)
             return
-        self._limits = answer_limits(self._model.signature, asked.outputs, n_rows=self._n_rows)
+        self._limits = self._model.limits_of(asked.outputs, n_rows=self._n_rows)
         child.calls += 1
         self._timer = self._loop.call_later(self._model.timeout_s, self._missed_deadline)
         self._write(child, memoryview(b"".join(pieces) if len(pieces) > 1 else pieces[0]))
@@ -122,7 +127,6 @@ class LoopChannel:
 
     def _hold(self, child: Child) -> None:
         self._let_go()
-        child.channel.setblocking(False)
         self._child, self._reader = child, wire.FrameReader(child.channel)
         self._loop.add_reader(child.channel.fileno(), self._readable)
 
@@ -162,7 +166,7 @@ class LoopChannel:
         child = self._child
         assert child is not None
         self._let_go()
-        if not child.has_spoken():
+        if self._model.lock.locked() or not child.has_spoken():  # a thread asked
             return
 
         def end() -> None:
@@ -225,7 +229,7 @@ class LoopChannel:
         return self._model.ask_locked(asked.inputs, asked.outputs, deadline=deadline, is_shared=asked.is_shared)
 
     def _in_thread(self, work: Callable[[], Any], *, then: Callable[[Any, Any], None]) -> None:
-        """Run it in a thread of its own, so that no model waits for another one's process; then go on in the loop."""
+        """Run it in a thread that no other model waits for, then go on in the loop."""
 
         def run() -> None:
             found, error = None, None
@@ -242,7 +246,7 @@ class LoopChannel:
             except RuntimeError:  # the loop is closed: nobody waits
                 self._unlock()
 
-        threading.Thread(target=run, name="modelpool-model", daemon=True).start()
+        _threads.submit(run)
 
     def _finish(self, answers: Answers | None, error: ModelpoolError | None) -> None:
         asked, self._asked = self._asked, None

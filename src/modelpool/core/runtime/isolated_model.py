@@ -14,7 +14,7 @@ import numpy as np
 from modelpool.core.errors import ModelpoolError, ModelUnavailable, PredictionFailed
 from modelpool.core.formats.base import Arrays, LoadedModel, TableArrays
 from modelpool.core.runtime import wire
-from modelpool.core.runtime.answers import OutOfMemory, WrongAnswer, answer_limits, check_answer, error_of
+from modelpool.core.runtime.answers import Allowance, OutOfMemory, WrongAnswer, check_answer, error_of
 from modelpool.core.runtime.child import Child, ChildFailed
 from modelpool.core.runtime.faults import FAULT_LIMIT, Breaker
 from modelpool.core.runtime.memory import private_bytes
@@ -55,6 +55,7 @@ class IsolatedModel(LoadedModel):
         self._on_quarantine: Callable[[str], object] | None = None
         self._on_restart: Callable[[], object] | None = None
         self._calls = itertools.count(1)
+        self._allowances: dict[tuple[str, ...], Allowance] = {}
         self._failures = 0
         self._not_before = 0.0
         self._is_closed = False
@@ -133,7 +134,7 @@ class IsolatedModel(LoadedModel):
                 "predict",
                 arrays,
                 timeout_s=max(deadline - time.monotonic(), 0.001),
-                limits=answer_limits(self.signature, outputs, n_rows=n_rows),
+                limits=self.limits_of(outputs, n_rows=n_rows),
                 outputs=list(outputs),
                 call=call,
                 **names,
@@ -154,6 +155,14 @@ class IsolatedModel(LoadedModel):
         arrays, names, n_rows = to_send(inputs, self.signature)
         call = next(self._calls)
         return wire.frame("predict", arrays, outputs=list(outputs), call=call, **names), call, n_rows
+
+    def limits_of(self, outputs: Sequence[str], *, n_rows: int) -> wire.Limits:
+        """Return how much the answer may take."""
+        key = tuple(outputs)
+        allowance = self._allowances.get(key)
+        if allowance is None:
+            allowance = self._allowances[key] = Allowance.of(self.signature, key)
+        return allowance.for_rows(n_rows)
 
     def ready_child(self) -> Child | None:
         """Return the child where it is alive, ``None`` where :meth:`start_child` is to be called.

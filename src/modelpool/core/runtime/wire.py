@@ -23,9 +23,9 @@ MAX_RANK = 8
 SMALL_BYTES = 65_536
 """Frames up to this go out in one piece, and are written and read in an event loop; longer ones in a thread."""
 
-_NUMERIC = frozenset(
-    {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"}
-)
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_DTYPES = {name: np.dtype(name) for name in ("bool", *_INTEGERS, "float16", "float32", "float64")}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _SIZES = struct.Struct("<IQ")
 
 
@@ -197,9 +197,10 @@ def _describe(arrays: Mapping[str, np.ndarray]) -> tuple[list[Tensor], list[memo
             texts = ["" if item is None else str(item) for item in array.ravel().tolist()]
             tensors.append(Tensor(name, "string", array.shape, texts))
             continue
-        if array.dtype.name not in _NUMERIC:
+        dtype_name = _NAMES.get(array.dtype)
+        if dtype_name is None:
             raise WireError(f"arrays of {array.dtype} do not travel")
-        tensors.append(Tensor(name, array.dtype.name, array.shape))
+        tensors.append(Tensor(name, dtype_name, array.shape))
         if array.size:
             buffers.append(np.ascontiguousarray(array).data.cast("B"))
     return tensors, buffers
@@ -216,8 +217,8 @@ def _check_tensors(tensors: Sequence[Tensor], body_size: int) -> None:
         if tensor.dtype == "string":
             if tensor.texts is None or len(tensor.texts) != count:
                 raise WireError("the other side sent another number of texts than it announced")
-        elif tensor.dtype in _NUMERIC:
-            total += count * np.dtype(tensor.dtype).itemsize
+        elif tensor.dtype in _DTYPES:
+            total += count * _DTYPES[tensor.dtype].itemsize
         else:
             raise WireError(f"the other side announced an array of {tensor.dtype[:20]!r}")
     if total != body_size:
@@ -238,7 +239,7 @@ def _take_arrays(tensors: Sequence[Tensor], body: bytearray) -> dict[str, np.nda
             array = np.empty(len(tensor.texts or ()), dtype=object)
             array[:] = tensor.texts or []
         else:
-            array = np.frombuffer(body, dtype=tensor.dtype, count=_count(tensor.shape), offset=start)
+            array = np.frombuffer(body, dtype=_DTYPES[tensor.dtype], count=_count(tensor.shape), offset=start)
             start += array.nbytes
         arrays[tensor.name] = array.reshape(tensor.shape)
     return arrays
