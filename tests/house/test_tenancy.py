@@ -18,6 +18,7 @@ _MAY_READ_UNSCOPED = {
     "src/modelpool/server/diagnosis_database.py": "modelpool doctor: looks at the whole installation",
     "src/modelpool/inference/lookup.py": "preloading: the active versions of all tenants",
     "src/modelpool/monitoring/services.py": "web processes write what they hold and who was used, whoever's it is",
+    "src/modelpool/monitoring/querysets.py": "the operators' page of what is loaded where",
     "src/modelpool/inference/principals.py": "notes when keys were last used, by digest",
 }
 

@@ -50,6 +50,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Members", "group", "tenants_member_changelist", _ADMINISTERS),
                     _item("Keys", "key", "tenants_apikey_changelist", _ADMINISTERS),
                     _item("People", "person", "tenants_user_changelist", _OPERATES),
+                    _item("Loaded models", "memory", "loaded", _OPERATES),
                     _item("Audit", "history", "tenants_auditevent_changelist", _ADMINISTERS),
                 ],
             },

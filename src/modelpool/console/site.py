@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import path
 from unfold.sites import UnfoldAdminSite
 
 from modelpool.console.datasets import DatasetAdmin
 from modelpool.console.home import home_context
 from modelpool.console.jobs import JobAdmin
+from modelpool.console.loaded import loaded_context
 from modelpool.console.people import AuditAdmin, KeyAdmin, MemberAdmin, TenantAdmin, UserAdmin
 from modelpool.console.pools import ModelPoolAdmin
-from modelpool.console.scoping import may_somewhere
+from modelpool.console.scoping import may_somewhere, operates
 from modelpool.console.versions import VersionAdmin
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.tenants.models import APIKey, AuditEvent, Member, Tenant, User
@@ -34,6 +37,16 @@ class ConsoleSite(UnfoldAdminSite):
         """Show the home page: what is active, what runs, what failed."""
         context = {**self.each_context(request), "title": "Home", **home_context(request), **(extra_context or {})}
         return TemplateResponse(request, "console/home.html", context)
+
+    def get_urls(self) -> list[Any]:
+        """Add the pages that are not about one table."""
+        return [path("loaded/", self.admin_view(self.loaded), name="loaded"), *super().get_urls()]
+
+    def loaded(self, request: HttpRequest) -> TemplateResponse:
+        """Show operators what is loaded where."""
+        if not operates(request):
+            raise PermissionDenied
+        return TemplateResponse(request, "console/loaded.html", {**self.each_context(request), **loaded_context()})
 
 
 site = ConsoleSite(name="admin")

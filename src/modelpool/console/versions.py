@@ -16,6 +16,7 @@ from unfold.decorators import display
 from modelpool.console.scoping import ScopedAdmin, TenantFilter, actor_for, post_action
 from modelpool.core.errors import VersionNotFound
 from modelpool.http.downloads import send_artifact
+from modelpool.monitoring.querysets import requests_lately, where_loaded
 from modelpool.registry import services
 from modelpool.registry.models import ModelAlias, ModelVersion
 from modelpool.registry.quarantine import release_version
@@ -69,6 +70,8 @@ class VersionAdmin(ScopedAdmin):
             "params": sorted((name, value) for name, value in obj.params.items() if value is not None),
             "figures": [(name, json.dumps(data, indent=2)[:20000]) for name, data in sorted(obj.figures.items())],
             "importance": _importance(obj),
+            "loaded": where_loaded([obj])[obj.pk],
+            "requests_lately": requests_lately(obj),
         }
 
     def page_actions(self) -> dict[str, Callable[..., HttpResponseBase]]:

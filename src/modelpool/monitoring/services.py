@@ -12,9 +12,7 @@ from django.utils import timezone
 
 from modelpool.core.runtime.pool import Holding, PoolKey
 from modelpool.monitoring.models import LoadedVersion, ServingProcess, VersionUse
-
-STALE_AFTER = timedelta(seconds=150)
-"""A process that gave no sign of life for so long is dead: it gives one at least each minute."""
+from modelpool.monitoring.querysets import STALE_AFTER
 
 _KEEP_USE = timedelta(days=90)
 _BATCH = 500

@@ -12,6 +12,8 @@ from msgspec import UNSET, UnsetType
 
 from modelpool.api.v1.documents.texts import Tags
 from modelpool.http.bodies import Body
+from modelpool.monitoring.models import LoadedVersion
+from modelpool.monitoring.querysets import requests_lately, where_loaded
 from modelpool.registry.models import ModelVersion
 from modelpool.registry.querysets import aliases_of_versions
 
@@ -32,8 +34,21 @@ class QuarantineDocument(msgspec.Struct, frozen=True):
     trust: str
 
 
+class LoadedDocument(msgspec.Struct, frozen=True):
+    """A version in the memory of one web process, as that told a few seconds ago."""
+
+    node: str
+    pid: int
+    size_bytes: int
+    since: datetime
+
+
 class VersionDocument(msgspec.Struct, frozen=True, omit_defaults=False):
-    """A version; ``figures`` is there where ``?include=figures`` asks for it."""
+    """A version; ``figures`` is there where ``?include=figures`` asks for it.
+
+    ``loaded`` says in which processes it is in memory now and ``requests_last_30_days`` how often it answered, both of
+    a version that is asked for by itself.
+    """
 
     tenant: str
     model: str
@@ -60,12 +75,16 @@ class VersionDocument(msgspec.Struct, frozen=True, omit_defaults=False):
     dataset: UUID | None
     created_at: datetime
     created_by: str
+    loaded: list[LoadedDocument] | UnsetType = UNSET
+    requests_last_30_days: int | UnsetType = UNSET
     figures: Mapping[str, Any] | UnsetType = UNSET
 
 
 def present_version(version: ModelVersion, *, with_figures: bool = False) -> VersionDocument:
     """Return the version as it stands on the wire; its model must be as fresh as it is, for it says which is active."""
-    return present_versions([version], with_figures=with_figures)[0]
+    document = present_versions([version], with_figures=with_figures)[0]
+    loaded = [_loaded(row) for row in where_loaded([version])[version.pk]]
+    return msgspec.structs.replace(document, loaded=loaded, requests_last_30_days=requests_lately(version))
 
 
 def present_versions(versions: Sequence[ModelVersion], *, with_figures: bool = False) -> list[VersionDocument]:
@@ -92,6 +111,10 @@ def _document(version: ModelVersion, *, aliases: Sequence[str], with_figures: bo
     )
 
 
+def _loaded(row: LoadedVersion) -> LoadedDocument:
+    return LoadedDocument(row.process.node, row.process.pid, row.size_bytes, row.since)
+
+
 def _quarantine_of(version: ModelVersion) -> QuarantineDocument | None:
     if version.quarantined_at is None:
         return None
@@ -105,6 +128,7 @@ def _quarantine_of(version: ModelVersion) -> QuarantineDocument | None:
 
 _OWN_NAMES = {
     "tenant", "model", "active", "aliases", "trust", "quarantine",
-    "primary_metric", "store", "job", "dataset", "figures",
+    "primary_metric", "store", "job", "dataset",
+    "loaded", "requests_last_30_days", "figures",
 }  # fmt: skip
 _SAME_NAMES = [name for name in VersionDocument.__struct_fields__ if name not in _OWN_NAMES]
