@@ -67,7 +67,7 @@ def _manifest_of(version: ModelVersion, *, key_id: str) -> Manifest:
         number=str(version.number),
         format=version.format,
         serving_format=version.serving_format,
-        trust=version.trust,
+        trust=str(version.trust),
         sha256=artifact.sha256,
         size_bytes=str(artifact.size_bytes),
         compiled_sha256=compiled.sha256 if compiled else "",

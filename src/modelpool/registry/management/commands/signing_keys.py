@@ -68,7 +68,7 @@ class Command(BaseCommand):
         n_versions = count_by_key().get(key_id, 0)
         if key_id in active_key_ids():
             raise CommandError(f"{key_id} is in use; rotate it first.")
-        if n_versions and not options["force"]:
+        if n_versions and key_id in trusted_keys() and not options["force"]:
             raise CommandError(
                 f"{key_id} has signed {n_versions} versions; run 'signing_keys resign' first, or --force."
             )
