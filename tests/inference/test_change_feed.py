@@ -198,3 +198,23 @@ def test_activations_under_load_fail_no_request(
     versions = [answer["version"] for answer in answers]
     assert versions == sorted(versions)
     assert len(set(versions)) >= 4
+
+
+def test_the_version_that_was_replaced_stays_for_a_roll_back(
+    register: Any, yes_model: bytes, no_model: bytes, tenant: Tenant
+) -> None:
+    """Also where memory is so short that everything else has to go."""
+    plane = DataPlane(conf.ServingSettings(preload=(), memory_budget=conf.Size(1_500_000)))
+    plane.start()
+    first = register(tenant, "churn", yes_model)
+    route = ("acme", "churn", None)
+    plane.pool.release(plane._wait_for(plane.routes.load(route)))
+    second = register(tenant, "churn", no_model)
+    wait_until(lambda: plane.routes.find(route).key.version_id == second.pk)
+    for number in range(30):
+        register(tenant, f"other-{number}", yes_model)
+        plane.pool.release(plane._wait_for(plane.routes.load(("acme", f"other-{number}", None))))
+    held = {key.version_id for key in plane.pool.sizes()}
+    assert plane.pool.stats().evictions > 0
+    assert first.pk in held
+    plane.close()

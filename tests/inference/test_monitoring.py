@@ -154,6 +154,7 @@ def test_what_was_used_most_is_loaded_at_the_next_start(
     assert {holding.key for holding in again.pool.holdings()} == set(keys.values())
     assert again.routes.find(("acme", "seldom", None)) is not None
     again.close()
+    assert requests_lately(versions[0]) == 1  # being loaded beforehand is no use
 
 
 def test_operators_see_the_page_of_loaded_models_and_nobody_else(

@@ -22,6 +22,7 @@ from modelpool.core.runtime.guard import Guard, Verdict
 from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
+from modelpool.core.tracing import Trace
 from modelpool.inference.execution import INLINE_BYTES, Engine
 from modelpool.inference.feed import ChangeFeed
 from modelpool.inference.lookup import Route, RouteKey, find_active, find_gone, find_versions, with_database
@@ -71,17 +72,15 @@ class DataPlane:
             guard=Guard(allows_weak=settings.allow_weak_isolation, await_verdict=await_verdict),
         )
         budget = int(settings.memory_budget) // workers
-        self.pool: ModelPool[ServedModel] = ModelPool(
-            budget, tenant_share=settings.tenant_share, observer=PoolMeter()
-        )
+        self.pool: ModelPool[ServedModel] = ModelPool(budget, tenant_share=settings.tenant_share, observer=PoolMeter())
         self._upkeep = Upkeep(self.pool, budget)
         self._monitor = monitor or NoMonitor()
         self.keys = KeyCache()
         self.recorder = Recorder(self._monitor, self.pool, self.keys)
-        self.routes = RouteCache(self._load, self.pool)
-        self.feed = ChangeFeed(
-            on_changes=self._apply, on_reset=self._forget, on_idle=self._be_idle, idle_s=RECORD_S
+        self.routes = RouteCache(
+            partial(self._load, is_use=False), self.pool, keep_previous_s=float(settings.keep_previous)
         )
+        self.feed = ChangeFeed(on_changes=self._apply, on_reset=self._forget, on_idle=self._be_idle, idle_s=RECORD_S)
         self._inline_limit_s = float(settings.inline_limit)
         self._sql = ThreadPoolExecutor(_SQL_THREADS, "modelpool-sql")
         self.engine = Engine(settings, self.pool.release)
@@ -147,7 +146,13 @@ class DataPlane:
             raise
 
     def answer(
-        self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None = None
+        self,
+        entry: Entry,
+        body: bytes,
+        *,
+        content_type: bytes,
+        method: str | None = None,
+        trace: Trace | None = None,
     ) -> bytes | Awaitable[bytes]:
         """Return the answer where it is had at once, otherwise what to await for it; the pin is given back in any case.
 
@@ -155,7 +160,7 @@ class DataPlane:
         Whoever is cancelled while awaiting leaves that queue.
         """
         if len(body) > INLINE_BYTES:
-            return self._answer_long(entry, body, content_type=content_type, method=method)
+            return self._answer_long(entry, body, content_type=content_type, method=method, trace=trace)
         served = entry.item
         try:
             request, encode = served.read(body, content_type=content_type, method=method)
@@ -166,16 +171,18 @@ class DataPlane:
         except BaseException:
             self.pool.release(entry)
             raise
-        return self.engine.answer(entry, request, encode)
+        return self.engine.answer(entry, request, encode, trace=trace)
 
-    async def _answer_long(self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes:
+    async def _answer_long(
+        self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None, trace: Trace | None
+    ) -> bytes:
         read = partial(entry.item.read, body, content_type=content_type, method=method)
         try:
             request, encode = await asyncio.get_running_loop().run_in_executor(self.engine.codec, read)
         except BaseException:
             self.pool.release(entry)
             raise
-        return await self.engine.answer(entry, request, encode)
+        return await self.engine.answer(entry, request, encode, trace=trace)
 
     async def _once(self, key: tuple[str, object], read: Callable[[], R]) -> R:
         """Run ``read`` in a thread, once for all who ask for the same at the same time."""
@@ -214,19 +221,19 @@ class DataPlane:
             raise
         return self.engine.answer_blocking(entry, request, encode)
 
-    def _wait_for(self, route: Route) -> Entry:
-        future = self._load(route)
+    def _wait_for(self, route: Route, *, is_use: bool = True) -> Entry:
+        future = self._load(route, is_use=is_use)
         try:
             return future.result(self._settings.load_timeout)
         except TimeoutError as error:
             _release_later(self.pool, future)
             raise ModelUnavailable(_SLOW_LOAD, retry_after_s=5) from error
 
-    def _load(self, route: Route) -> Future[Entry]:
+    def _load(self, route: Route, *, is_use: bool = True) -> Future[Entry]:
         self._given_up.check(route)
         hint = route.size_bytes * _SIZE_FACTOR
         load = partial(load_version, route, self.host, watch=self._watch, inline_limit_s=self._inline_limit_s)
-        return self.pool.load(route.key, load, size_hint=hint)
+        return self.pool.load(route.key, load, size_hint=hint, is_use=is_use)
 
     def _watch(self, model: IsolatedModel, route: Route) -> None:
         """Follow the faults of a model in a process: too many put its version into quarantine."""
@@ -252,7 +259,7 @@ class DataPlane:
         return stats.held_bytes > _PRELOAD_SHARE * stats.budget_bytes
 
     def _preload(self, key: RouteKey) -> None:
-        self.pool.release(self._wait_for(self.routes.load(key)))
+        self.pool.release(self._wait_for(self.routes.load(key), is_use=False))
 
     # --- beside the feed ----------------------------------------------------------------------------------------------
 

@@ -29,9 +29,12 @@ class RouteCache:
     waits for an activation; where the new one cannot be loaded the route moves all the same, and its callers learn why.
     """
 
-    def __init__(self, load: Callable[[Route], Future[Entry]], pool: ModelPool[ServedModel]) -> None:
+    def __init__(
+        self, load: Callable[[Route], Future[Entry]], pool: ModelPool[ServedModel], *, keep_previous_s: float = 0.0
+    ) -> None:
         self._load = load
         self._pool = pool
+        self._keep_previous_s = keep_previous_s
         self._cache: FeedCache[RouteKey, Route] = FeedCache(
             max_entries=_MAX_ROUTES, refusal_ttl_s=_REFUSAL_TTL_S, remembers=(NotFound, Conflict, Quarantined)
         )
@@ -69,13 +72,18 @@ class RouteCache:
     def _turn(self, key: RouteKey, *, old: Route, new: Route) -> None:
         with self._lock:
             self._moves[key] = new.key
-        if new.key == old.key or old.key not in self._pool:
+        held = self._pool.pin(old.key) if new.key != old.key else None
+        if held is None:
             self._move(key, new)
         else:
-            self._load(new).add_done_callback(lambda done: self._finish(key, new, done))
+            self._load(new).add_done_callback(lambda done: self._finish(key, new, done, replaced=held))
 
-    def _finish(self, key: RouteKey, new: Route, done: Future[Entry]) -> None:
+    def _finish(self, key: RouteKey, new: Route, done: Future[Entry], *, replaced: Entry) -> None:
+        """Move the route; what answered until now was held in memory, and stays for a while for a roll-back."""
         self._move(key, new)
+        replaced.uses -= 1
+        self._pool.keep(replaced.key, self._keep_previous_s)
+        self._pool.release(replaced)
         error = done.exception()
         if error is None:
             self._pool.release(done.result())

@@ -138,7 +138,7 @@ def _worth(entry: Evictable, clock: float) -> float:
     Costs count by powers of two: measured times jitter, and among equals the least recently used is to go.
     """
     cost_s = 2.0 ** round(math.log2(max(entry.load_s, _MIN_COST_S)))
-    since, frequency = entry.clock, entry.uses.bit_length()
+    since, frequency = entry.clock, max(entry.uses.bit_length(), 1)
     if entry.kept_until and entry.kept_until > time.monotonic():
         since, frequency = clock, max(frequency, _KEPT_FREQUENCY)
     return since + frequency * cost_s / (max(entry.size_bytes, _MIN_SIZE) / 2**20)

@@ -141,10 +141,10 @@ class _NoObserver:
 class _Flight(Generic[T]):
     """A load under way, and those who wait for it."""
 
-    __slots__ = ("size_hint", "waiters")
+    __slots__ = ("uses", "waiters")
 
-    def __init__(self, size_hint: int) -> None:
-        self.size_hint = size_hint
+    def __init__(self) -> None:
+        self.uses = 0
         self.waiters: list[Future[PoolEntry[T]]] = []
 
 
@@ -212,25 +212,31 @@ class ModelPool(Generic[T]):
             with self._lock:
                 self._evict_to(self._budget)
 
-    def load(self, key: PoolKey, load: Callable[[], T], *, size_hint: int = 0) -> Future[PoolEntry[T]]:
+    def load(
+        self, key: PoolKey, load: Callable[[], T], *, size_hint: int = 0, is_use: bool = True
+    ) -> Future[PoolEntry[T]]:
         """Return a future of the model, pinned; many callers cause one call of ``load``, in a thread of the pool.
 
         ``size_hint`` is the expected size; room is made for it beforehand. The future raises what ``load`` raised, or
         :class:`~modelpool.core.errors.ModelUnavailable` for a model larger than the whole budget. A caller that no
-        longer wants it cancels the future, or releases its result.
+        longer wants it cancels the future, or releases its result. ``is_use`` says that somebody asked for the model,
+        who does not when it is loaded beforehand.
         """
         future: Future[PoolEntry[T]] = Future()
         with self._lock:
             entry = self.pin(key)
             failure = self._recent_failure(key)
             if entry is not None:
+                entry.uses -= not is_use
                 future.set_result(entry)
             elif failure is not None:
                 future.set_exception(failure)
             elif self._is_closed:
                 future.set_exception(ModelUnavailable("The server is shutting down."))
             else:
-                self._join_flight(key, load, size_hint=size_hint).waiters.append(future)
+                flight = self._join_flight(key, load, size_hint=size_hint)
+                flight.waiters.append(future)
+                flight.uses += is_use
         return future
 
     @contextmanager
@@ -325,7 +331,7 @@ class ModelPool(Generic[T]):
     def _join_flight(self, key: PoolKey, load: Callable[[], T], *, size_hint: int) -> _Flight[T]:
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(size_hint)
+            flight = self._flights[key] = _Flight()
             self._queue.submit(key.tenant_id, lambda: self._run_flight(key, load, size_hint=size_hint))
         return flight
 
@@ -382,7 +388,7 @@ class ModelPool(Generic[T]):
             self._observer.loaded(seconds=entry.load_s)
             wanted = [future for future in flight.waiters if future.set_running_or_notify_cancel()]
             entry.pins.extend([None] * (len(wanted) + 1))
-            entry.uses += len(wanted)
+            entry.uses += flight.uses
             self._evict_to(self._budget)
             self._observer.held(size_bytes=self._held, models=len(self._entries))
         for future in wanted:
