@@ -13,6 +13,7 @@ from modelpool.conf import ServingSettings
 from modelpool.core.codecs.base import Encoder, InferenceRequest
 from modelpool.core.errors import ModelUnavailable
 from modelpool.core.runtime.batching import bytes_of, layout_of
+from modelpool.core.tracing import Trace
 
 
 class QueueLimits(msgspec.Struct, frozen=True):
@@ -70,7 +71,7 @@ class Call:
 
     __slots__ = (
         "arrived", "deadline", "encode", "future", "is_alone", "is_retried", "layout", "n_bytes", "n_rows", "release",
-        "request", "suspects", "timer",
+        "request", "suspects", "timer", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +82,7 @@ class Call:
         arrived: float,
         deadline: float,
         release: Callable[[], None],
+        trace: Trace | None = None,
     ) -> None:
         self.request, self.encode = request, encode
         self.n_rows = request.n_rows
@@ -92,6 +94,7 @@ class Call:
         self.is_alone = self.is_retried = False
         self.suspects: Suspects | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.trace = trace
 
     def fail(self, error: BaseException) -> None:
         """Give its caller an error, unless that has left."""

@@ -15,6 +15,7 @@ from modelpool.core.errors import Draining, ModelUnavailable
 from modelpool.core.metrics import catalogue
 from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.pool import PoolEntry
+from modelpool.core.tracing import Trace
 from modelpool.inference.calls import Call, QueueLimits, Tenants
 from modelpool.inference.lanes import Answers, ModelLane
 from modelpool.inference.runners import ProcessRunner, ThreadRunner
@@ -83,7 +84,9 @@ class Engine:
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    async def answer(self, entry: Entry, request: InferenceRequest, encode: Encoder) -> bytes:
+    async def answer(
+        self, entry: Entry, request: InferenceRequest, encode: Encoder, *, trace: Trace | None = None
+    ) -> bytes:
         """Answer a request whose entry is pinned; the pin is given back in any case.
 
         Raises :class:`~modelpool.core.errors.Overloaded` at once where waiting is in vain, and
@@ -92,8 +95,9 @@ class Engine:
         """
         home = self.bind()
         if home is asyncio.get_running_loop():
-            return await self._answer(entry, request, encode)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._answer(entry, request, encode), home))
+            return await self._answer(entry, request, encode, trace=trace)
+        work = self._answer(entry, request, encode, trace=trace)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
 
     def answer_blocking(self, entry: Entry, request: InferenceRequest, encode: Encoder) -> bytes:
         """Answer a thread, through the same queue."""
@@ -109,7 +113,9 @@ class Engine:
             future.cancel()
             raise ModelUnavailable("The prediction took too long.", retry_after_s=1) from error
 
-    async def _answer(self, entry: Entry, request: InferenceRequest, encode: Encoder) -> bytes:
+    async def _answer(
+        self, entry: Entry, request: InferenceRequest, encode: Encoder, *, trace: Trace | None = None
+    ) -> bytes:
         loop = asyncio.get_running_loop()
         now = loop.time()
         try:
@@ -123,6 +129,7 @@ class Engine:
                 arrived=now,
                 deadline=now + self._limits.timeout_s,
                 release=lambda: self._release(entry),
+                trace=trace,
             )
             lane = self._lane_of(entry, loop)
             lane.submit(call)

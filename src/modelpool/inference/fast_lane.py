@@ -22,6 +22,7 @@ from modelpool.conf import ServingSettings
 from modelpool.core.errors import MethodNotAllowed, Overloaded, PermissionDenied, TenantNotFound
 from modelpool.core.metrics import catalogue
 from modelpool.core.problems import MEDIA_TYPE, problem_of
+from modelpool.core.tracing import Trace, current_tracer
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.lookup import Route, RouteKey
 from modelpool.inference.metrics import METERS
@@ -73,7 +74,7 @@ _CLIENT_GONE = 499  # only counted: nobody is left to read it
 class Ask:
     """One prediction on its way; ``body`` is there already, or is read from ``receive``."""
 
-    __slots__ = ("body", "head", "key", "receive", "request_id", "route")
+    __slots__ = ("body", "head", "key", "receive", "request_id", "route", "trace")
 
     def __init__(
         self, key: RouteKey, head: Head, request_id: bytes, *, body: bytes | None, receive: Receive | None
@@ -84,6 +85,7 @@ class Ask:
         self.body = body
         self.receive = receive
         self.route: Route | None = None
+        self.trace: Trace | None = None
 
 
 class FastLane:
@@ -110,6 +112,7 @@ class FastLane:
         self._max_under_way = settings.max_queue
         self._body_timeout_s = body_timeout_s
         self._count = METERS.of("v1").count
+        self._tracer = current_tracer()
         self._ids = itertools.count()
         self._id_prefix = f"{secrets.token_hex(8)}-".encode()
         self.under_way = 0
@@ -162,6 +165,8 @@ class FastLane:
         began = monotonic()
         self.under_way += 1
         status = _CLIENT_GONE
+        if self._tracer is not None:
+            ask.trace = self._tracer.begin(ask.head.headers.get(b"traceparent"))
         try:
             body = yield from self._predict(ask)
             answer = _answer_with(body, ask)
@@ -175,6 +180,8 @@ class FastLane:
             self.under_way -= 1
             route = None if status in _NAMELESS else ask.route or self._find_route(ask.key)
             self._count(route, status, monotonic() - began)
+            if ask.trace is not None:
+                _end_trace(ask.trace, ask, route, status=status)
         return answer
 
     def _predict(self, ask: Ask) -> Generator[Awaitable[Any], Any, bytes]:
@@ -200,11 +207,17 @@ class FastLane:
             known.limiter.admit()
         route: Route = self._find_route(ask.key) or (yield self._plane.load_route(ask.key))
         ask.route = route
+        if ask.trace is not None:
+            ask.trace.mark("route")
         entry = self._pool.pin(route.key) or (yield self._plane.load_entry(route))
+        if ask.trace is not None:
+            ask.trace.mark("load")
         content_type = headers.get(b"content-type", b"")
-        answer = self._plane.answer(entry, body, content_type=content_type, method=method)
+        answer = self._plane.answer(entry, body, content_type=content_type, method=method, trace=ask.trace)
         if not isinstance(answer, bytes):
             answer = yield answer
+        if ask.trace is not None:
+            ask.trace.mark("compute")
         return answer
 
     def _check_key(self, known: KnownKey, key: RouteKey) -> None:
@@ -216,6 +229,23 @@ class FastLane:
         if not known.may_predict:
             role = known.principal.role
             raise PermissionDenied(f"A key of the role {role!r} may not predict; use one of a predictor.")
+
+
+def _end_trace(trace: Trace, ask: Ask, route: Route | None, *, status: int) -> None:
+    """Hand a trace over, unless a stranger asked: what is sent on behalf of the anonymous would be theirs to flood."""
+    if status == 401:
+        return
+    attributes: dict[str, str | int] = {
+        "http.response.status_code": status,
+        "modelpool.request_id": ask.request_id.decode(),
+    }
+    if route is not None:
+        attributes |= {
+            "modelpool.tenant": route.tenant,
+            "modelpool.model": route.model,
+            "modelpool.version": route.number,
+        }
+    trace.end("predict", attributes, is_error=status >= 500)
 
 
 def _answer_with(body: bytes, ask: Ask) -> Answer:

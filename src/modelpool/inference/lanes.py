@@ -182,6 +182,9 @@ class ModelLane:
         self._running += 1
         self._began, self._ends = now, now + self._cost.estimate(rows)
         self._delivery.count_batch(rows, [now - call.arrived for call in batch])
+        for call in batch:
+            if call.trace is not None:
+                call.trace.mark("queue")
         done = partial(self._finish, batch, rows)
         try:
             inputs = join([call.request.inputs for call in batch])

@@ -18,6 +18,7 @@ from pathlib import Path
 from modelpool.conf import Settings
 from modelpool.core.errors import LengthRequired, NotAuthenticated, Overloaded, TooLarge
 from modelpool.core.problems import Problem, build_problem, problem_of
+from modelpool.core.tracing import Trace, current_tracer
 from modelpool.server.admission import may_send_files
 from modelpool.server.environ import WSGIApplication, build_environ
 from modelpool.server.exchange import Exchange
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 access = logging.getLogger("modelpool.access")
 
 _TENANT = re.compile(r"/(?:api/v1/)?tenants/([^/]{1,63})")
+_UPLOAD = re.compile(r"/(?:versions|datasets)/?$")
 _WAITING_PER_THREAD = 32
 
 
@@ -81,13 +83,28 @@ class DjangoLane:
         """Answer one request; never raises but for cancellation."""
         request = _Request(scope, request_id_of(scope["headers"]), dict(scope["headers"]))
         started = time.perf_counter()
+        trace = self._trace_upload(request)
         with in_request(RequestContext(request.id, _tenant_of(scope["path"]))):
             status = await self._answer(request, receive, send)
             method = scope["method"] if scope["method"] in METHODS else "other"
+            if trace is not None and status != 401:
+                attributes: dict[str, str | int] = {
+                    "http.response.status_code": status,
+                    "modelpool.request_id": request.id,
+                    "modelpool.tenant": _tenant_of(scope["path"]),
+                }
+                trace.end("upload", attributes, is_error=status >= 500)
             count_request(method, status=status, seconds=time.perf_counter() - started)
             if self._settings.server.access_log:
                 took_ms = round((time.perf_counter() - started) * 1000, 1)
                 access.info("%s %s", scope["method"], scope["path"], extra={"status": status, "ms": took_ms})
+
+    def _trace_upload(self, request: _Request) -> Trace | None:
+        """Begin a trace of an upload, where those are traced."""
+        tracer = current_tracer()
+        if tracer is None or request.scope["method"] != "POST" or not _UPLOAD.search(request.scope["path"]):
+            return None
+        return tracer.begin(request.headers.get(b"traceparent"))
 
     async def _answer(self, request: _Request, receive: Receive, send: Send) -> int:
         scope = request.scope

@@ -13,6 +13,7 @@ import django
 
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError
+from modelpool.core.tracing import check_tracing
 from modelpool.server.logs import configure_logging
 from modelpool.server.process import EXIT_CONFIGURATION, die_with_parent
 
@@ -31,9 +32,11 @@ def main() -> None:
 
 def run() -> None:
     """Work on jobs until SIGTERM or SIGINT: then take no other job, and end the one at hand or give it back."""
+    check_tracing(conf.settings().tracing.endpoint)
     configure_logging(conf.settings().server)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
     django.setup()
+    from modelpool.server.tracing import start_tracing
     from modelpool.training.worker import run_worker  # its imports need Django's apps
 
     stop = threading.Event()
@@ -43,7 +46,10 @@ def run() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    tracer = start_tracing(conf.settings().tracing, process="jobs")
     run_worker(stop)
+    if tracer is not None:
+        tracer.close()
 
 
 if __name__ == "__main__":

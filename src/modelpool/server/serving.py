@@ -32,6 +32,7 @@ from modelpool.server.health import Readiness
 from modelpool.server.preparation import wait_at
 from modelpool.server.protocol import guarded, sweep_connections
 from modelpool.server.replies import Receive, Scope, Send
+from modelpool.server.tracing import start_tracing
 from modelpool.server.vitals import report_vitals
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Application:
     def __init__(self, settings: Settings, *, home: conf.Home) -> None:
         server = settings.server
         METERS.configure(max_models=server.metrics_max_models)
+        self._tracer = start_tracing(settings.tracing, process="web")
         self.self_test = SelfTest(home.run_dir, start=start_of_parent())
         self.data_plane = DataPlane(
             settings.serving,
@@ -87,6 +89,8 @@ class Application:
         await asyncio.to_thread(self.self_test.close)
         await asyncio.to_thread(self.data_plane.close)
         METERS.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _test_isolation(self) -> None:

@@ -12,6 +12,7 @@ import django
 
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError
+from modelpool.core.tracing import check_tracing
 from modelpool.server.logs import configure_logging
 from modelpool.server.process import EXIT_CONFIGURATION, die_with_parent, raise_file_limit
 
@@ -26,6 +27,7 @@ def main() -> None:
     faulthandler.register(signal.SIGUSR2, all_threads=True)  # the supervisor asks so where a process hangs
     raise_file_limit()
     try:
+        check_tracing(conf.settings().tracing.endpoint)
         configure_logging(conf.settings().server)
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
         django.setup()

@@ -12,6 +12,7 @@ from typing import cast
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connection
 
 from modelpool.core.errors import BadTrainingData, ModelpoolError, Unavailable, UnknownTrainer
+from modelpool.core.tracing import Trace, current_tracer
 from modelpool.storage.services import copy_to_file
 from modelpool.training import catalogue
 from modelpool.training.forkserver import ForkServer
@@ -41,6 +42,7 @@ class Attempt:
     stop: threading.Event
     drain_s: float
     report: JobReport = field(init=False)
+    trace: Trace | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.report = JobReport(self.claim)
@@ -48,6 +50,8 @@ class Attempt:
     def run(self) -> None:
         """Work on the job until it has an end, is given back, or the lease is lost; never raises."""
         logger.info("job %s: attempt %s of trainer %s", self.job.pk, self.claim.attempt, self.job.trainer)
+        tracer = current_tracer()
+        self.trace = None if tracer is None else tracer.begin()
         try:
             with LeaseKeeper(self.claim) as keeper, work_folder("train") as folder:
                 self._run(keeper, folder)
@@ -58,11 +62,13 @@ class Attempt:
         except Exception as error:
             logger.exception("job %s: attempt %s failed in the worker itself", self.job.pk, self.claim.attempt)
             self._conclude_later(error, code="worker_error")
+        self._end_trace()
 
     def _run(self, keeper: LeaseKeeper, folder: Path) -> None:
         self.report.log(f"Attempt {self.claim.attempt} on {self.claim.worker}.")
         try:
             task = self._prepare(folder)
+            self._mark("prepare")
             with self.forks.run(task) as child:
                 watch = Watch(
                     child, job=self.job, keeper=keeper, report=self.report, stop=self.stop, drain_s=self.drain_s
@@ -72,7 +78,23 @@ class Attempt:
             if isinstance(error, Unavailable):
                 raise
             ending = Failed(error.code, error.detail)
+        self._mark("train")
         self._conclude(ending, keeper=keeper, folder=folder)
+        self._mark("store")
+
+    def _mark(self, step: str) -> None:
+        if self.trace is not None:
+            self.trace.mark(step)
+
+    def _end_trace(self) -> None:
+        if self.trace is not None:
+            job = self.job
+            named = {
+                "modelpool.tenant": job.tenant.name,
+                "modelpool.model": job.model.name,
+                "modelpool.job": str(job.pk),
+            }
+            self.trace.end("job", named | {"modelpool.trainer": job.trainer})
 
     def _prepare(self, folder: Path) -> Task:
         """Give the child everything it needs as files: it has no way to the database or the store."""
