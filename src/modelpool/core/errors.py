@@ -9,10 +9,10 @@
     ├── NotFound                  also for another tenant's things
     │   ├── TenantNotFound, ModelNotFound, VersionNotFound, AliasNotFound
     │   ├── JobNotFound, DatasetNotFound, KeyNotFound, MemberNotFound
-    │   └── NoActiveVersion
+    │   └── NoActiveVersion, NoTrafficRule
     ├── Conflict                  the state of things forbids it
     │   ├── NameTaken, VersionIsActive, VersionHasAliases, VersionNotReady, ActiveVersionMoved
-    │   ├── VersionIsQuarantined, ReleaseRefused
+    │   ├── VersionIsQuarantined, ReleaseRefused, VersionInTraffic, VersionCannotServe
     │   ├── NothingToRollBackTo, JobIsFinished
     │   └── IdempotencyConflict
     ├── Invalid                   well-formed but wrong; ``errors`` names the fields
@@ -145,6 +145,15 @@ class NoActiveVersion(NotFound):
         )
 
 
+class NoTrafficRule(NotFound):
+    """All requests to the model are answered by its active version."""
+
+    code = "no_traffic_rule"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"Model {model!r} has no traffic rule; set one with PUT.")
+
+
 class JobNotFound(NotFound):
     """The tenant has no job of that id."""
 
@@ -218,6 +227,26 @@ class VersionHasAliases(Conflict):
         super().__init__(
             f"Version {number} of {model!r} has the aliases {names}; move or delete them before you delete it."
         )
+
+
+class VersionInTraffic(Conflict):
+    """A version that a traffic rule names cannot be deleted: a part of the predictions would fail."""
+
+    code = "version_in_traffic"
+
+    def __init__(self, model: str, number: int, part: str) -> None:
+        super().__init__(
+            f"The traffic rule of {model!r} names version {number} ({part}); change or end the rule before you delete it."
+        )
+
+
+class VersionCannotServe(Conflict):
+    """The version could not be loaded, or does not answer its own example, so no prediction is sent to it."""
+
+    code = "version_cannot_serve"
+
+    def __init__(self, model: str, number: int, reason: str) -> None:
+        super().__init__(f"Version {number} of {model!r} cannot serve: {reason}")
 
 
 class VersionNotReady(Conflict):

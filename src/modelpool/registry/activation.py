@@ -24,6 +24,7 @@ from modelpool.core.policies import ActivationPolicy, BestMetric, Candidate, Mod
 from modelpool.registry.feed import announce
 from modelpool.registry.locking import lock_model
 from modelpool.registry.models import Activation, ModelVersion, RegisteredModel
+from modelpool.registry.traffic import end_for_activated
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 
@@ -55,6 +56,13 @@ def activate_version(
     return version
 
 
+def best_version(model: RegisteredModel, *, by: str | None = None, mode: str | None = None) -> int:
+    """Return the number that :func:`activate_best` would activate now, and raise what it would."""
+    policy = BestMetric(metric=by, mode=_check_mode(mode))
+    candidates = [candidate_of(version) for version in _may_be_activated(model).only(*_CANDIDATE_FIELDS)]
+    return _best_number(policy, candidates, active=active_number(model))
+
+
 def activate_best(
     model: RegisteredModel, *, actor: Actor, by: str | None = None, mode: str | None = None
 ) -> ModelVersion:
@@ -74,14 +82,22 @@ def activate_best(
     return version
 
 
-def roll_back(model: RegisteredModel, *, actor: Actor) -> ModelVersion:
+def previous_version(model: RegisteredModel) -> int:
+    """Return the number that :func:`roll_back` would activate now; raise :class:`NothingToRollBackTo`."""
+    return _previous(model)[1].number
+
+
+def roll_back(model: RegisteredModel, *, actor: Actor, to: int | None = None) -> ModelVersion:
     """Activate the version that was active before and is still ready; again and again walks further back.
 
-    Raises :class:`NothingToRollBackTo`.
+    Raises :class:`NothingToRollBackTo`, and :class:`ActiveVersionMoved` where that would not be the version ``to``.
     """
     with transaction.atomic():
         locked = lock_model(model)
+        before = active_number(locked)
         target, version = _previous(locked)
+        if to is not None and version.number != to:
+            raise ActiveVersionMoved(locked.name, None, before)
         _move(locked, version, actor=actor, reason="rollback", below=target.below)
         announce(locked)
     return version
@@ -151,6 +167,7 @@ def _move(locked: RegisteredModel, version: ModelVersion, *, actor: Actor, reaso
     details: dict[str, Any] = {"from": before, "to": version.number, "reason": reason}
     target = f"{locked.name}/{version.number}"
     audit.record("version.activate", actor=actor, tenant=locked.tenant, target=target, details=details)
+    end_for_activated(locked, version, actor=actor)
 
 
 def _previous(locked: RegisteredModel) -> tuple[Activation, ModelVersion]:

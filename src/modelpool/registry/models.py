@@ -27,6 +27,7 @@ class RegisteredModel(TenantOwned):
     active_version = models.ForeignKey(
         "ModelVersion", on_delete=models.RESTRICT, null=True, blank=True, related_name="+"
     )
+    traffic = models.JSONField(null=True, blank=True, help_text="A rule; see modelpool.registry.traffic_rules.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
     created_by = models.CharField(max_length=200, blank=True)

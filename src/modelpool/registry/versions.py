@@ -30,6 +30,7 @@ from modelpool.registry.manifests import sign_version
 from modelpool.registry.models import ModelAlias, ModelVersion, RegisteredModel
 from modelpool.registry.pools import get_model
 from modelpool.registry.signing import ingest_key
+from modelpool.registry.traffic import refuse_if_in_traffic
 from modelpool.storage.failpoints import reach
 from modelpool.storage.models import Artifact
 from modelpool.storage.services import delete_artifacts, mark_ready
@@ -153,7 +154,8 @@ def update_version(version: ModelVersion, *, actor: Actor, **fields: Any) -> Mod
 def delete_version(version: ModelVersion, *, actor: Actor) -> None:
     """Delete a version: its number stays taken, its files go after the commit.
 
-    Raises :class:`VersionIsActive` and :class:`VersionHasAliases`: what answers predictions is moved away first.
+    Raises :class:`VersionIsActive`, :class:`VersionHasAliases` and :class:`~modelpool.core.errors.VersionInTraffic`:
+    what answers predictions is moved away first.
     """
     with transaction.atomic():
         locked = lock_model(version.model)
@@ -248,6 +250,7 @@ def _refuse_if_in_use(locked: RegisteredModel, version: ModelVersion) -> None:
     names = list(aliases.values_list("name", flat=True)[:20])
     if names:
         raise VersionHasAliases(locked.name, version.number, names)
+    refuse_if_in_traffic(locked, version)
 
 
 def _aliased_number(model: RegisteredModel, alias: str) -> int:
