@@ -73,6 +73,7 @@ class CostModel:
 
     def __init__(self, *, call_s: float = 0.0, row_s: float = 0.0) -> None:
         self.call_s, self.row_s = call_s, row_s
+        self._knows_slope = False
         self._weight = self._rows = self._seconds = self._squares = self._products = 0.0
 
     def estimate(self, n_rows: int) -> float:
@@ -81,7 +82,7 @@ class CostModel:
 
     def observe(self, n_rows: int, seconds: float) -> None:
         """Learn from a call."""
-        if self._weight:
+        if self._knows_slope or 0 < n_rows * self._weight <= 2 * self._rows:
             seconds = min(seconds, _MOST_TIMES * self.estimate(n_rows) + _MOST_MORE_S)
         self._weight = self._weight * _OLD_SHARE + 1.0
         self._rows = self._rows * _OLD_SHARE + n_rows
@@ -92,6 +93,7 @@ class CostModel:
         spread = self._squares / self._weight - rows * rows
         if spread > 0.01 * rows * rows:  # calls of one size say nothing of the slope
             self.row_s = (self._products / self._weight - rows * mean) / spread
+            self._knows_slope = True
         self.row_s = min(max(self.row_s, 0.0), mean / rows)
         self.call_s = mean - self.row_s * rows
 

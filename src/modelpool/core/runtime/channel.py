@@ -20,7 +20,7 @@ from modelpool.core.formats.base import Arrays
 from modelpool.core.runtime import wire
 from modelpool.core.runtime.answers import WrongAnswer, check_answer
 from modelpool.core.runtime.batching import bytes_of
-from modelpool.core.runtime.child import Child, missed_deadline, reported_error
+from modelpool.core.runtime.child import Child, broke_protocol, missed_deadline, reported_error
 from modelpool.core.runtime.isolated_model import IsolatedModel
 
 Answers = dict[str, np.ndarray]
@@ -116,7 +116,7 @@ class LoopChannel:
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._failed("closed its connection")
+            self._failed(None)
             return
         if sent < len(data):
             self._loop.add_writer(child.channel.fileno(), self._write_on, child, data[sent:])
@@ -158,7 +158,11 @@ class LoopChannel:
                 self._in_thread(lambda: self._checked(raw), then=self._take_checked)
             else:
                 self._take(*self._checked(raw))
-        except (wire.WireError, WrongAnswer) as error:
+        except wire.Closed:
+            self._failed(None)
+        except wire.WireError as error:
+            self._failed(broke_protocol(error))
+        except WrongAnswer as error:
             self._failed(str(error))
 
     def _unasked(self) -> None:
@@ -205,8 +209,8 @@ class LoopChannel:
         self._timer = None
         self._failed(missed_deadline(self._model.timeout_s), is_hung=True)
 
-    def _failed(self, what: str, *, is_hung: bool = False) -> None:
-        """End the child in a thread, since that waits for it, and tell the caller what became of it."""
+    def _failed(self, what: str | None, *, is_hung: bool = False) -> None:
+        """End the child in a thread, since that waits for it, and tell the caller what it did, or how it died."""
         child, asked = self._child, self._asked
         assert child is not None
         assert asked is not None
@@ -214,8 +218,8 @@ class LoopChannel:
         is_fault = is_hung or not asked.is_shared
 
         def end() -> ModelpoolError:
-            became = child.end_after(what)
-            return self._model.child_failed(what if is_hung else became, is_fault=is_fault)
+            became = child.end_after("closed its connection")
+            return self._model.child_failed(what or became, is_fault=is_fault)
 
         self._in_thread(end, then=self._fail_with)
 
@@ -237,7 +241,9 @@ class LoopChannel:
                 found = work()
             except ModelpoolError as raised:
                 error = raised
-            except (wire.WireError, WrongAnswer) as raised:
+            except wire.WireError as raised:
+                error = ModelUnavailable(broke_protocol(raised))
+            except WrongAnswer as raised:
                 error = ModelUnavailable(str(raised))
             except Exception as raised:  # noqa: BLE001  whatever it is, the caller waits for an end
                 error = ModelUnavailable(f"The model is unavailable: {type(raised).__name__}.")

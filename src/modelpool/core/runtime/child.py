@@ -87,14 +87,17 @@ class Child:
         except wire.DeadlinePassed:
             self.end()
             raise ChildFailed(missed_deadline(timeout_s)) from None
+        except wire.Closed:
+            raise ChildFailed(self._ending()) from None
         except wire.WireError as error:
-            raise ChildFailed(self._ending(str(error))) from None
+            self.end()
+            raise ChildFailed(broke_protocol(error)) from None
         if header.kind == "error":
             raise reported_error(header.facts)
         return header.facts, answers
 
-    def _ending(self, otherwise: str = "closed its connection") -> str:
-        return self.end_after(f"failed: {otherwise}")
+    def _ending(self) -> str:
+        return self.end_after("closed its connection")
 
     def end_after(self, otherwise: str) -> str:
         """End it, and return what became of it: how it died, or ``otherwise`` where it lived until now."""
@@ -114,6 +117,11 @@ class Child:
         self._is_ended = True
         self.channel.close()
         return self._zygote.end(self.pid)
+
+
+def broke_protocol(error: Exception) -> str:
+    """Return the words for a process that said what it should not."""
+    return f"gave no proper answer ({error})"
 
 
 def missed_deadline(timeout_s: float) -> str:

@@ -33,6 +33,10 @@ class WireError(Exception):
     """The other side closed the socket, or sent what is no frame."""
 
 
+class Closed(WireError):
+    """The other side closed the socket."""
+
+
 class DeadlinePassed(WireError):
     """The other side did not answer in time."""
 
@@ -90,7 +94,7 @@ def send_pieces(channel: socket.socket, pieces: Sequence[bytes | memoryview]) ->
     except TimeoutError as error:
         raise DeadlinePassed("the other side did not read in time") from error
     except OSError as error:
-        raise WireError("the other side closed the connection") from error
+        raise Closed("the other side closed the connection") from error
 
 
 def receive(
@@ -143,9 +147,9 @@ class FrameReader:
         except BlockingIOError:
             return None
         except OSError as error:
-            raise WireError("the other side closed the connection") from error
+            raise Closed("the other side closed the connection") from error
         if not count:
-            raise WireError("the other side closed the connection")
+            raise Closed("the other side closed the connection")
         self._filled += count
         if not self._total and not self._begin(limits):
             return None
@@ -254,9 +258,9 @@ def _read(channel: socket.socket, size: int, deadline: float | None) -> bytearra
         except TimeoutError as error:
             raise DeadlinePassed("the other side did not answer in time") from error
         except OSError as error:
-            raise WireError("the other side closed the connection") from error
+            raise Closed("the other side closed the connection") from error
         if not count:
-            raise WireError("the other side closed the connection")
+            raise Closed("the other side closed the connection")
         filled += count
         if deadline is not None and filled < size:
             _shorten(channel, deadline)
