@@ -105,6 +105,12 @@ class ModelFormat(ABC):
     def signature_of(self, data: bytes) -> ModelSignature:
         """Read the signature from the file itself; raise :class:`~modelpool.core.errors.Invalid` when it holds none."""
 
+    def check(self, data: bytes) -> None:  # noqa: B027 — some need nothing
+        """Look at what is too dear to be looked at again at every load; called once, before a version exists.
+
+        Raises as :meth:`load`.
+        """
+
     @abstractmethod
     def load(self, data: bytes, signature: ModelSignature) -> LoadedModel:
         """Build the model from verified bytes.

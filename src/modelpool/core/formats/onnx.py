@@ -53,14 +53,18 @@ class OnnxFormat(ModelFormat):
         """Open a session of one thread; the model may be used by any number of threads."""
         from modelpool.core.formats.onnx_session import OnnxModel
 
-        return OnnxModel(data, signature, facts=scan(data))
+        return OnnxModel(data, signature, facts=scan(data, checks_trees=False))
+
+    def check(self, data: bytes) -> None:
+        """Look at every node of every tree."""
+        scan(data)
 
     def preload(self) -> None:
         """Import ONNX Runtime and the protobuf reader."""
         import modelpool.core.formats.onnx_session  # noqa: F401
-        from modelpool.core.formats.onnx_scan import _model_type
+        from modelpool.core.formats.onnx_schema import model_type
 
-        _model_type()
+        model_type()
 
 
 def written_signature(facts: OnnxFacts) -> ModelSignature | None:

@@ -65,6 +65,8 @@ def format_named(name: str) -> ModelFormat:
 def _load(channel: socket.socket, data: bytes, request: dict[str, Any]) -> LoadedModel:
     plugin = format_named(request["format"])
     given = request.get("signature")
+    if request.get("is_trial"):
+        plugin.check(data)
     before = sandbox.private_bytes()
     signature = msgspec.convert(given, ModelSignature) if given is not None else plugin.signature_of(data)
     model = plugin.load(data, signature)
