@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -104,36 +103,56 @@ class ModelLabels:
                 self._versions.pop(name, None)
 
 
+class _Tally:
+    """How long the answers of one version with one status took, since they were last added up."""
+
+    __slots__ = ("is_idle", "route", "status", "times")
+
+    def __init__(self, route: Counted | None, status: int) -> None:
+        self.route = route
+        self.status = status
+        self.times: list[float] = []
+        self.is_idle = False
+
+
 class Meter:
     """Counts predictions. ``count(route, status, seconds)`` may be called by any thread, and costs an append.
 
     ``route`` is ``None`` where the request named nothing that there is: names from outside are not counted.
+    Adding up takes little time for each version and next to none for each answer: it would hold up the event loop,
+    which has to wait for any thread that computes.
     """
 
     def __init__(self, wire: str, labels: ModelLabels) -> None:
         self.wire = wire
         self._labels = labels
-        self._waiting: list[tuple[Counted | None, int, float]] = []
+        self._tallies: dict[tuple[int, int], _Tally] = {}
 
     def count(self, route: Counted | None, status: int, seconds: float) -> None:
         """Record one answer."""
-        self._waiting.append((route, status, seconds))
+        try:
+            tally = self._tallies[id(route), status]  # the tally holds the route, so that the number is of no other
+        except KeyError:
+            tally = self._tallies.setdefault((id(route), status), _Tally(route, status))
+        tally.times.append(seconds)
 
     def flush(self) -> None:
         """Add up what is waiting; by one thread at a time."""
-        counted = self._waiting[:]
-        del self._waiting[: len(counted)]
-        if not counted:
+        waiting: list[tuple[_Tally, list[float]]] = []
+        for key, tally in list(self._tallies.items()):
+            times = tally.times[:]
+            del tally.times[: len(times)]
+            if times:
+                waiting.append((tally, times))
+            elif tally.is_idle:  # since the flush before: whoever had it in hand then has counted by now
+                del self._tallies[key]
+            tally.is_idle = not times
+        if not waiting:
             return
-        groups: dict[tuple[int, int], list[float]] = defaultdict(list)
-        routes: dict[int, Counted | None] = {}
-        for route, status, seconds in counted:
-            routes[id(route)] = route
-            groups[id(route), status].append(seconds)
-        self._labels.prepare((route.tenant, route.model) for route in routes.values() if route is not None)
-        for (at, status), values in groups.items():
-            found = routes[at]
-            self._add(_NOBODY if found is None else self._labels.of(found), status, values)
+        routes = [tally.route for tally, _ in waiting]
+        self._labels.prepare((route.tenant, route.model) for route in routes if route is not None)
+        for tally, times in waiting:
+            self._add(_NOBODY if tally.route is None else self._labels.of(tally.route), tally.status, times)
 
     def _add(self, labels: Labels, status: int, values: list[float]) -> None:
         catalogue.PREDICTIONS.labels(self.wire, str(status), *labels).inc(len(values))
