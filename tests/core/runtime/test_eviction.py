@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -211,3 +212,21 @@ def test_use_is_counted_also_of_models_that_are_gone(make_pool: Callable[..., Mo
         wanted[key(number)] = wanted.get(key(number), 0) + 1
     assert dict(pool.take_uses()) == wanted
     assert not pool.take_uses()
+
+
+@pytest.mark.parametrize("tenants", [1, 2, 50])
+def test_nothing_holds_on_to_models_that_are_gone(make_pool: Callable[..., ModelPool[Model]], tenants: int) -> None:
+    pool = make_pool()
+    seen: list[weakref.ref[Model]] = []
+
+    def load() -> Model:
+        model = Model()
+        seen.append(weakref.ref(model))
+        return model
+
+    for number in range(300):
+        pool.release(pool.load(key(number, tenant=f"t{number % tenants}"), load).result())
+    pool.close()
+    assert [ref for ref in seen if ref() is not None] == []
+    order = pool._order
+    assert len(order._heap) + sum(map(len, order._heaps.values())) < 4 * (10 + 64)

@@ -22,6 +22,15 @@ _MIN_SIZE = 4096
 _KEPT_FREQUENCY = 8
 
 
+class Ticket:
+    """Stands for a model in the heaps, so that one that went is not held in memory by them."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self, entry: Evictable) -> None:
+        self.entry: Evictable | None = entry
+
+
 class Evictable(Protocol):
     """What the order knows of a loaded model."""
 
@@ -31,7 +40,7 @@ class Evictable(Protocol):
     clock: float
     used_at: float
     kept_until: float
-    is_retired: bool
+    ticket: Ticket | None
 
     @property
     def tenant_id(self) -> Any:
@@ -42,7 +51,7 @@ class Evictable(Protocol):
         """Whether somebody uses it now."""
 
 
-_Queued = tuple[float, float, int, Any]  # worth, last use, a number that no two have, entry
+_Queued = tuple[float, float, int, Ticket]  # worth, last use, a number that no two have
 
 
 class EvictionOrder:
@@ -59,19 +68,24 @@ class EvictionOrder:
         self._heap: list[_Queued] = []
         self._heaps: dict[Any, list[_Queued]] = {}
         self._counter = itertools.count()
-        self._n_entries = 0
+        self._n_entries = self._n_gone = 0
 
     def add(self, entry: Evictable) -> None:
         """Take a model in."""
         entry.clock = self.clock
+        entry.ticket = Ticket(entry)
         self._n_entries += 1
         self._hold(entry.tenant_id, entry.size_bytes)
         self._push(self._heap, entry)
         self._push(self._heaps.setdefault(entry.tenant_id, []), entry)
 
     def remove(self, entry: Evictable) -> None:
-        """Take a model out: it is retired, and forgotten when it comes to the top."""
+        """Take a model out; its places in the heaps are forgotten when they come to the top."""
+        if entry.ticket is not None:
+            entry.ticket.entry = None
+            entry.ticket = None
         self._n_entries -= 1
+        self._n_gone += 1
         self._hold(entry.tenant_id, -entry.size_bytes)
         self._compact()
 
@@ -102,7 +116,8 @@ class EvictionOrder:
             self._heaps.pop(tenant_id, None)
 
     def _push(self, heap: list[_Queued], entry: Evictable) -> None:
-        heapq.heappush(heap, (_worth(entry, self.clock), entry.used_at, next(self._counter), entry))
+        if entry.ticket is not None:
+            heapq.heappush(heap, (_worth(entry, self.clock), entry.used_at, next(self._counter), entry.ticket))
 
     def _pop(self, heap: list[_Queued]) -> Evictable | None:
         """Take the least worth from a heap; what is in use, or was used since it was queued, goes back."""
@@ -110,12 +125,12 @@ class EvictionOrder:
         found: Evictable | None = None
         while heap and found is None:
             queued = heapq.heappop(heap)
-            entry = queued[3]
-            if entry.is_retired:
+            entry = queued[3].entry
+            if entry is None:
                 continue
             now = (_worth(entry, self.clock), entry.used_at)
             if now > queued[:2]:
-                heapq.heappush(heap, (*now, queued[2], entry))
+                heapq.heappush(heap, (*now, *queued[2:]))
             elif entry.is_pinned:
                 pinned.append(queued)
             else:
@@ -126,8 +141,9 @@ class EvictionOrder:
         return found
 
     def _compact(self) -> None:
-        """Throw out what is retired, once that is the larger part."""
-        if len(self._heap) > 2 * self._n_entries + 64:
+        """Throw out the places of what is gone, once they are the larger part."""
+        if self._n_gone > self._n_entries + 64:
+            self._n_gone = 0
             self._heap = _living(self._heap)
             self._heaps = {tenant: _living(heap) for tenant, heap in self._heaps.items()}
 
@@ -145,6 +161,6 @@ def _worth(entry: Evictable, clock: float) -> float:
 
 
 def _living(heap: list[_Queued]) -> list[_Queued]:
-    living = [queued for queued in heap if not queued[3].is_retired]
+    living = [queued for queued in heap if queued[3].entry is not None]
     heapq.heapify(living)
     return living

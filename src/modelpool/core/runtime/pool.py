@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from modelpool.core.errors import ModelUnavailable, Unavailable
-from modelpool.core.runtime.eviction import EvictionOrder
+from modelpool.core.runtime.eviction import EvictionOrder, Ticket
 from modelpool.core.runtime.loading import LoadQueue
 from modelpool.core.runtime.memory import trim_heap
 
@@ -65,7 +65,7 @@ class PoolEntry(Generic[T]):
 
     __slots__ = (
         "_uses_taken", "clock", "is_closed", "is_retired", "item", "kept_until", "key", "load_s", "pins", "since",
-        "size_bytes", "used_at", "uses",
+        "size_bytes", "ticket", "used_at", "uses",
     )  # fmt: skip
 
     def __init__(self, key: PoolKey, item: T, *, load_s: float) -> None:
@@ -79,6 +79,7 @@ class PoolEntry(Generic[T]):
         self.uses = 0
         self.clock = 0.0
         self.kept_until = 0.0
+        self.ticket: Ticket | None = None
         self._uses_taken = 0
         self.is_retired = False
         self.is_closed = False
