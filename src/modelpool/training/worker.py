@@ -8,6 +8,7 @@ import threading
 from django.db import Error, connection
 
 from modelpool import conf
+from modelpool.registry.signing import worker_key
 from modelpool.training import work_folders
 from modelpool.training.attempt import Attempt
 from modelpool.training.background import Chores, Housekeeping, Periodic
@@ -27,8 +28,9 @@ def run_worker(stop: threading.Event) -> None:
 
     Then no job is claimed any more; one that is running may end within four fifths of ``[server] drain_timeout``, after
     which it goes back to the queue without an attempt being spent. Run it in the main thread, or in one that lives as
-    long as the process.
+    long as the process. Raises :class:`~modelpool.core.errors.ConfigurationError` where it has no key to sign with.
     """
+    worker_key()  # now, not when the first model is trained
     settings = conf.settings()
     lease_s = float(settings.jobs.lease)
     forks = ForkServer()
