@@ -68,7 +68,7 @@ class Bench:
         self.batches: list[int] = []
         settings = conf.ServingSettings(**limits)
         self.limits = QueueLimits.of(settings)
-        cost = cost or CostModel(call_s=0.005, row_s=0.00001)
+        cost = cost or CostModel(call_s=0.0003, row_s=0.000001)
         self.lane = ModelLane(
             self.model, tenant="acme", cost=cost, joins=joins, limits=self.limits, tenants=self.tenants, delivery=self
         )
@@ -137,6 +137,29 @@ def test_the_cap_counts_rows_and_those_left_over_are_first_the_next_time() -> No
         await bench.model.end_all()
         assert len(bench.model.asked[-1]) == 10
         bench.check_empty(*calls, long)
+
+    run(work)
+
+
+def test_callers_that_were_answered_together_come_back_together() -> None:
+    async def work() -> None:
+        bench = Bench(cost=CostModel(call_s=0.1, row_s=0.0001))
+        calls = [bench.call(value) for value in (1.0, 2.0, 3.0)]
+        await bench.model.end_all()
+        assert bench.batches == [1, 2]
+        calls += [bench.call(4.0)]
+        assert bench.batches == [1, 2]
+        calls += [bench.call(5.0)]
+        assert bench.batches == [1, 2, 2]
+        await bench.model.end_all()
+        calls += [bench.call(6.0)]
+        while len(bench.batches) < 4:  # the other one does not come: the moment ends
+            await asyncio.sleep(0.001)
+        await bench.model.end_all()
+        calls += [bench.call(7.0)]
+        assert bench.batches == [1, 2, 2, 1, 1]
+        await bench.model.end_all()
+        bench.check_empty(*calls)
 
     run(work)
 
@@ -264,8 +287,7 @@ def test_the_queue_is_bounded_by_how_long_it_takes() -> None:
     async def work() -> None:
         bench = Bench(joins=False, cost=CostModel(call_s=0.1), max_queue_wait=conf.Duration(0.5))
         with pytest.raises(Overloaded, match=r"would wait \d+\.\d s") as caught:
-            for value in range(40):
-                bench.call(float(value))
+            [bench.call(float(value)) for value in range(40)]
         assert caught.value.retry_after_s == pytest.approx(3.2, abs=0.2)
         await bench.model.end_all()
         assert 32 <= len(bench.model.asked) <= 34

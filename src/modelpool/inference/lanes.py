@@ -1,7 +1,7 @@
 """The queue in front of one model: it runs at once when the model is idle, and joins what arrives while it is busy.
 
-Nothing ever waits for company. A model that is free takes all that has collected, up to a cap, in the order of
-arrival; only requests of one layout go together, and those left over are first the next time.
+A model that is idle never waits for company. One that gets free takes all that has collected, up to a cap, in the
+order of arrival; only requests of one layout go together, and those left over are first the next time.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ Answers = dict[str, np.ndarray]
 Done = Callable[[Answers | None, Exception | None], None]
 
 _PATIENCE_CALLS = 32  # of one model that may wait for each other, however slow it is
+_MOMENT_S, _SHORTEST_MOMENT_S = 0.002, 0.00005
 _MAX_SPOILED = 2  # joined calls that failed though each of their members alone did not
 
 
@@ -78,6 +79,8 @@ class ModelLane:
         self._running = 0
         self._began = self._ends = 0.0
         self._spoiled = 0
+        self._awaited = 0
+        self._gathering: asyncio.TimerHandle | None = None
 
     # --- coming and going ---------------------------------------------------------------------------------------------
 
@@ -146,7 +149,29 @@ class ModelLane:
     def _cap(self) -> int:
         return min(self._limits.batch_rows, self._cost.rows_worth_joining()) if self.joins else 1
 
+    def _gather(self, members: int) -> None:
+        """After requests were answered together, give their callers a moment to come back before the next call.
+
+        The first one to return would otherwise run alone while all others wait for it, and so on for ever: two calls
+        where one does. The moment is an eighth of what a call costs, and over when as many wait as there were.
+        """
+        moment_s = min(self._cost.call_s / 8, _MOMENT_S)
+        if members < 2 or not self.joins or moment_s < _SHORTEST_MOMENT_S or self._runner.parallel > 1:
+            self._pump()
+            return
+        self._awaited = min(members + len(self._waiting), self._cap())
+        self._gathering = self.loop.call_later(moment_s, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._pump()
+
     def _pump(self) -> None:
+        if self._gathering is not None:
+            if len(self._waiting) < self._awaited:
+                return
+            self._gathering.cancel()
+            self._gathering = None
         while self._running < self._runner.parallel and self._waiting:
             batch = self._take()
             if batch:
@@ -204,11 +229,13 @@ class ModelLane:
             self._pump()
             return
         parts = split(answers, [call.n_rows for call in batch]) if len(batch) > 1 else [answers]
-        self._pump()  # the model works on while answers are written
+        self._gather(len(batch))
         for call, part in zip(batch, parts, strict=True):
             self._delivery.deliver(call, part)
             self._judge(call, has_failed=False)
             self._leave(call)
+        if self._gathering is not None:
+            self._pump()
 
     def _fail(self, batch: list[Call], error: Exception) -> None:
         """Let the members of a joined call run alone, so that only the bad one fails; pass on what one caused alone."""

@@ -13,6 +13,8 @@ from modelpool.core.errors import PredictionFailed, UnloadableModel
 from modelpool.core.formats.base import Arrays, LoadedModel, TableArrays
 from modelpool.core.signature import ModelSignature, TensorSpec
 
+_BY_NAME = frozenset({"ColumnTransformer", "FunctionTransformer"})
+
 
 class SklearnModel(LoadedModel):
     """Puts the columns into the order and form of the fit, then asks the estimator."""
@@ -60,12 +62,24 @@ class SklearnModel(LoadedModel):
         return pd.DataFrame({name: pd.Series(column, dtype=column.dtype) for name, column in columns.items()})
 
     def _frame(self, numbers: Any) -> Any:
-        """Return the rows of a table that is one matrix already: a frame of it is made in a fifth of the time."""
-        if not hasattr(self._estimator, "feature_names_in_"):
+        """Return the rows of a table that is one matrix already; a frame of them where columns are chosen by name.
+
+        Checking a frame of thirty columns takes scikit-learn half a millisecond, a matrix a tenth of that.
+        """
+        if not self._chooses_by_name:
             return numbers
         import pandas as pd
 
         return pd.DataFrame(numbers, columns=self._columns, copy=False)
+
+    @cached_property
+    def _chooses_by_name(self) -> bool:
+        """Whether any part of the estimator may look at names; the columns are in the order of the fit."""
+        if not hasattr(self._estimator, "feature_names_in_"):
+            return False
+        parts = [self._estimator, *self._estimator.get_params(deep=True).values()]
+        kinds = {type(part) for part in parts if hasattr(part, "get_params")}
+        return any(kind.__name__ in _BY_NAME or not kind.__module__.startswith("sklearn.") for kind in kinds)
 
     @cached_property
     def _columns(self) -> Any:
