@@ -14,13 +14,19 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from django.http import HttpResponse
+from django.test import Client
 
 from modelpool import conf
 from modelpool.core.errors import RateLimited
+from modelpool.core.metrics import catalogue
 from modelpool.core.problems import problem_of
 from modelpool.inference import rate_limits
+from modelpool.inference.current import use_data_plane
+from modelpool.inference.metrics import METERS
 from modelpool.inference.rate_limits import Accounts, Limiter, RateLimits
-from modelpool.tenants.services import update_tenant
+from modelpool.tenants.models import User
+from modelpool.tenants.services import set_member, update_tenant
 
 _HAMMER = """
 import sys, time
@@ -191,3 +197,39 @@ def test_fast_lane_limits_a_tenants_keys_together_and_follows_the_quota(
 
     make_key_of_operator = make_key("operator")
     caller.run(ask)
+
+
+def test_people_in_the_console_share_their_tenants_rate_and_are_counted(
+    plane, register, tenant, actor, yes_model, monkeypatch, tmp_path: Path
+):
+    monkeypatch.setattr(rate_limits, "_current", RateLimits(conf.LimitsSettings(), path=tmp_path / "limits"))
+    register(tenant, "churn", yes_model)
+    update_tenant(tenant, actor=actor, predictions_per_second=0.01, burst=2)
+    person = User.objects.create(username="pia", is_staff=True)
+    set_member(tenant, user=person, role="predictor", actor=actor)
+    use_data_plane(plane)
+    try:
+        found = [_ask_as(person).status_code for _ in range(4)]
+        operator = _ask_as(User.objects.create(username="olga", is_staff=True, is_superuser=True))
+    finally:
+        use_data_plane(None)
+    assert found == [200, 200, 429, 429]
+    assert operator.status_code == 200
+    METERS.flush()
+    counted = {
+        labels[1]: child.values[0]
+        for labels, child in catalogue.PREDICTIONS.children()
+        if labels[0] == "django" and labels[3] == "churn"
+    }
+    assert counted == {"200": 3, "429": 2}
+
+
+def _ask_as(person: User) -> HttpResponse:
+    browser = Client()
+    browser.force_login(person)
+    answer: HttpResponse = browser.post(
+        "/api/v1/tenants/acme/models/churn/predict",
+        data={"instances": [[1, 1, 1]]},
+        content_type="application/json",
+    )
+    return answer

@@ -19,6 +19,8 @@ def test_a_tenants_life(operator: Wire):
     assert shown["used_storage_bytes"] == 0
     changed = operator.patch("/tenants/globex", {"max_models": None, "default_policy": "latest"}).json()
     assert (changed["max_models"], changed["default_policy"]) == (None, {"name": "latest"})
+    limited = operator.patch("/tenants/globex", {"predictions_per_second": 2.5, "burst": 10}).json()
+    assert (limited["predictions_per_second"], limited["burst"]) == (2.5, 10)
     assert [row["name"] for row in operator.get("/tenants").json()["results"]] == ["default", "globex"]
     assert operator.delete("/tenants/globex").status_code == 204
     assert operator.get("/tenants/globex").status_code == 404
@@ -36,6 +38,9 @@ def test_a_name_is_taken_once(operator: Wire, tenant: Tenant):
         ({"name": "x" * 64}, "name"),
         ({"name": "x", "store": "nowhere"}, "store"),
         ({"name": "x", "max_models": -1}, "max_models"),
+        ({"name": "x", "predictions_per_second": 0}, "predictions_per_second"),
+        ({"name": "x", "predictions_per_second": 1e9}, "predictions_per_second"),
+        ({"name": "x", "burst": 0}, "burst"),
         ({"name": "x", "max_storage_bytes": 2**60}, "max_storage_bytes"),
         ({"name": "x", "display_name": "x" * 201}, "display_name"),
         ({"name": "x", "default_policy": {"name": "luck"}}, "default_policy"),
@@ -53,7 +58,7 @@ def test_wrong_fields_are_named(operator: Wire, body: dict, field: str):
 def test_an_admin_changes_name_and_policy_but_no_quota(admin: Wire):
     changed = admin.patch("", {"display_name": "Acme", "default_policy": {"name": "pinned"}})
     assert (changed.json()["display_name"], changed.json()["default_policy"]) == ("Acme", {"name": "pinned"})
-    for field, value in (("max_models", 10**6), ("store", "rows"), ("is_active", False), ("max_storage_bytes", None)):
+    for field, value in (("max_models", 10**6), ("store", "rows"), ("is_active", False), ("max_storage_bytes", None), ("burst", 9)):
         response = admin.patch("", {"display_name": "Mine", field: value})
         assert response.status_code == 403
         assert field in problem(response)["detail"]
