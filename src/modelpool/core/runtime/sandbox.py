@@ -12,6 +12,7 @@ import resource
 import signal
 import struct
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from modelpool.core.runtime import landlock, seccomp
@@ -53,13 +54,13 @@ def enter(*, memory_bytes: int, cpu_seconds: int | None, parent_pid: int, requir
     _die_with_parent(parent_pid)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
-    folders = _library_folders()
+    readable = readable_places()
     _limit(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
     if os.environ.get(ENVIRONMENT) == LEAKING:
         return
     _drop_capabilities()
     if layers.landlock:
-        landlock.restrict([*folders, *_PSEUDO_FILES])
+        landlock.restrict(readable)
     if layers.has_seccomp:
         seccomp.install()
 
@@ -115,6 +116,9 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 
-def _library_folders() -> list[str]:
+@lru_cache(maxsize=1)
+def readable_places() -> tuple[str, ...]:
+    """Return what a model process may read: libraries, and some files of the kernel; found once, before the forks."""
     folders = [*sys.path, sys.prefix, sys.base_prefix, "/lib", "/lib64", "/usr/lib"]
-    return sorted({os.path.realpath(folder) for folder in folders if folder and Path(folder).exists()} - {"/"})
+    found = {os.path.realpath(folder) for folder in folders if folder and Path(folder).exists()} - {"/"}
+    return (*sorted(found), *_PSEUDO_FILES)

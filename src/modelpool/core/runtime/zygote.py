@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from modelpool.core.runtime import seccomp
+from modelpool.core.runtime import sandbox, seccomp
 
 MAX_MESSAGE_BYTES = 65_536
 POLL_S = 1.0
@@ -104,6 +104,7 @@ class Zygote:
             from modelpool.core.runtime.model_process import format_named
 
             format_named(name).preload()
+            sandbox.readable_places()
             if seccomp.is_available():
                 seccomp.make_filter(os.uname().machine)  # once, here: a child only installs it
         except Exception as error:  # noqa: BLE001 — a process's edge
