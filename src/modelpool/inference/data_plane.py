@@ -9,29 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from time import monotonic
+from types import MappingProxyType
 from typing import TypeVar, cast
 from uuid import UUID
 
+import msgspec
+
 from modelpool.conf import ServingSettings
-from modelpool.core.errors import DatabaseUnavailable, ModelUnavailable
+from modelpool.core.errors import DatabaseUnavailable, ModelpoolError, ModelUnavailable
 from modelpool.core.metrics import catalogue
+from modelpool.core.problems import status_of
 from modelpool.core.runtime.guard import Guard, Verdict
 from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
 from modelpool.core.tracing import Trace
+from modelpool.inference.comparisons import Comparisons
 from modelpool.inference.execution import INLINE_BYTES, Engine
 from modelpool.inference.feed import ChangeFeed
-from modelpool.inference.lookup import Route, RouteKey, find_active, find_gone, find_versions, with_database
+from modelpool.inference.lookup import Route, RouteKey, find_active, find_gone, find_route, find_versions, with_database
 from modelpool.inference.monitor import RECORD_S, Monitor, NoMonitor, Recorder
 from modelpool.inference.preloading import Preloading
 from modelpool.inference.principals import KeyCache, KnownKey
 from modelpool.inference.quarantining import QuarantineReports
 from modelpool.inference.routes import RouteCache
 from modelpool.inference.served import ServedModel, load_version
+from modelpool.inference.shadow import Copy, Shadows
 from modelpool.inference.upkeep import PoolMeter, Upkeep
 from modelpool.tenants.models import Change
 
@@ -42,6 +49,7 @@ _SQL_THREADS = 4
 _PRELOAD_SHARE = 0.8  # of the budget that preloading fills
 _MAX_PRELOADED = 10_000
 
+_NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 _SLOW_LOAD = "The model takes too long to load; try again."
 
 R = TypeVar("R")
@@ -84,6 +92,8 @@ class DataPlane:
         self._inline_limit_s = float(settings.inline_limit)
         self._sql = ThreadPoolExecutor(_SQL_THREADS, "modelpool-sql")
         self.engine = Engine(settings, self.pool.release)
+        self.comparisons = Comparisons()
+        self.shadows = Shadows(self._ask_shadow, self.comparisons)
         self._given_up = QuarantineReports()
         self._pending: dict[tuple[str, object], asyncio.Future[object]] = {}
         self._preloading = Preloading(
@@ -108,12 +118,14 @@ class DataPlane:
     def close(self) -> None:
         """End threads and models; predictions that run are finished."""
         self._preloading.stop()
+        self.shadows.close()
         self.feed.stop()
         self._given_up.close()
         self._sql.shutdown(wait=True, cancel_futures=True)
         self.pool.close()
         self.engine.close()
         self.host.close()
+        self.comparisons.flush(self._monitor)
         self.recorder.close()
 
     def check_fresh(self) -> None:
@@ -184,6 +196,11 @@ class DataPlane:
             raise
         return await self.engine.answer(entry, request, encode, trace=trace)
 
+    async def _ask_shadow(self, copy: Copy) -> bytes:
+        entry = self.pool.pin(copy.shadow.key) or await self.load_entry(copy.shadow)
+        answer = self.answer(entry, copy.body, content_type=copy.content_type, method=copy.method)
+        return answer if isinstance(answer, bytes) else await answer
+
     async def _once(self, key: tuple[str, object], read: Callable[[], R]) -> R:
         """Run ``read`` in a thread, once for all who ask for the same at the same time."""
         self.check_fresh()
@@ -203,12 +220,50 @@ class DataPlane:
 
     def predict_blocking(self, key: RouteKey, body: bytes, *, content_type: str, method: str | None = None) -> bytes:
         """Answer from a thread of Django's, for a caller whose permission is checked already; returns the JSON body."""
+        return self.answer_blocking(key, body, content_type=content_type, method=method)[0]
+
+    def answer_blocking(
+        self,
+        key: RouteKey,
+        body: bytes,
+        *,
+        content_type: str,
+        method: str | None = None,
+        headers: Mapping[bytes, bytes] = _NO_HEADERS,
+    ) -> tuple[bytes, Route]:
+        """Answer like :meth:`predict_blocking`, and say who answered.
+
+        ``headers`` (names in lower case) say whom traffic rules keep at one version.
+        """
         self.check_fresh()
         route = self.routes.find(key)
         if route is None:
             self.routes.raise_refusal(key)
             route = self.routes.load(key)
-        entry = self.pool.pin(route.key) or self._wait_for(route)
+        if route.traffic is not None:
+            route = route.traffic.choose(headers)
+        began, status = monotonic(), 200
+        try:
+            entry = self.pool.pin(route.key) or self._wait_for(route)
+            return self._answer_entry(entry, body, content_type=content_type, method=method), route
+        except ModelpoolError as error:
+            status = status_of(error)
+            raise
+        finally:
+            if route.variant:
+                self.comparisons.answered(route, status, monotonic() - began)
+
+    def check_version(self, key: RouteKey) -> None:
+        """Load the version that ``key`` names and let it answer its own example; raises what prevents that."""
+        route = find_route(key)
+        entry = self._wait_for(route, is_use=False)
+        if route.signature.example is None:
+            self.pool.release(entry)
+            return
+        body = msgspec.json.encode({"instances": [route.signature.example]})
+        self._answer_entry(entry, body, content_type="application/json", method=None)
+
+    def _answer_entry(self, entry: Entry, body: bytes, *, content_type: str, method: str | None) -> bytes:
         served = entry.item
         try:
             request, encode = served.read(body, content_type=content_type.encode("latin-1"), method=method)
@@ -267,6 +322,7 @@ class DataPlane:
         """Every few seconds: keep the memory within its bounds, and write down what is held and used."""
         self._upkeep.run()
         self.recorder.run()
+        self.comparisons.flush(self._monitor)
 
     # --- in the thread of the feed ------------------------------------------------------------------------------------
 

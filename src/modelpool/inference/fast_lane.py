@@ -49,6 +49,7 @@ from modelpool.inference.requests import (
     receive_whole,
     send_answer,
 )
+from modelpool.inference.traffic import TrafficPlan
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ _CLIENT_GONE = 499  # only counted: nobody is left to read it
 class Ask:
     """One prediction on its way; ``body`` is there already, or is read from ``receive``."""
 
-    __slots__ = ("body", "head", "key", "receive", "request_id", "route", "trace")
+    __slots__ = ("body", "chosen_at", "head", "key", "plan", "receive", "request_id", "route", "trace")
 
     def __init__(
         self, key: RouteKey, head: Head, request_id: bytes, *, body: bytes | None, receive: Receive | None
@@ -85,6 +86,8 @@ class Ask:
         self.body = body
         self.receive = receive
         self.route: Route | None = None
+        self.plan: TrafficPlan | None = None
+        self.chosen_at = 0.0
         self.trace: Trace | None = None
 
 
@@ -171,15 +174,21 @@ class FastLane:
             body = yield from self._predict(ask)
             answer = _answer_with(body, ask)
             status = 200
+            if ask.plan is not None and ask.plan.shadow is not None:
+                self._mirror(ask, body)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - every error has an answer
             answer = _refusal_of(error, request_id=ask.request_id, is_head=ask.head.method == "HEAD")
             status = answer.status
+            if ask.route is not None:
+                answer.headers.extend(ask.route.headers)
         finally:
             self.under_way -= 1
             route = None if status in _NAMELESS else ask.route or self._find_route(ask.key)
             self._count(route, status, monotonic() - began)
+            if route is not None and route.variant and status != _CLIENT_GONE:
+                self._plane.comparisons.answered(route, status, monotonic() - ask.chosen_at)
             if ask.trace is not None:
                 _end_trace(ask.trace, ask, route, status=status)
         return answer
@@ -202,10 +211,11 @@ class FastLane:
         if body is None:
             assert ask.receive is not None
             arriving = receive_whole(ask.receive, limit=self._max_body, timeout_s=self._body_timeout_s)
-            body = arriving if isinstance(arriving, bytes) else (yield arriving)
+            ask.body = body = arriving if isinstance(arriving, bytes) else (yield arriving)
         if known.limiter is not None:
             known.limiter.admit()
         route: Route = self._find_route(ask.key) or (yield self._plane.load_route(ask.key))
+        route = route if route.traffic is None else _choose(route.traffic, ask)
         ask.route = route
         if ask.trace is not None:
             ask.trace.mark("route")
@@ -220,6 +230,21 @@ class FastLane:
             ask.trace.mark("compute")
         return answer
 
+    def _mirror(self, ask: Ask, answer: bytes) -> None:
+        """Offer an answered request to the shadow of its model."""
+        assert ask.plan is not None
+        assert ask.route is not None
+        assert ask.body is not None
+        self._plane.shadows.offer(
+            ask.plan,
+            ask.route,
+            body=ask.body,
+            content_type=ask.head.headers.get(b"content-type", b""),
+            method=method_of_query(ask.head.query) if ask.head.query else None,
+            answer=answer,
+            seconds=monotonic() - ask.chosen_at,
+        )
+
     def _check_key(self, known: KnownKey, key: RouteKey) -> None:
         """Raise for a key that may not: 404 before 403, and another tenant is as good as none."""
         if monotonic() >= self._feed.valid_until:
@@ -229,6 +254,11 @@ class FastLane:
         if not known.may_predict:
             role = known.principal.role
             raise PermissionDenied(f"A key of the role {role!r} may not predict; use one of a predictor.")
+
+
+def _choose(plan: TrafficPlan, ask: Ask) -> Route:
+    ask.plan, ask.chosen_at = plan, monotonic()
+    return plan.choose(ask.head.headers)
 
 
 def _end_trace(trace: Trace, ask: Ask, route: Route | None, *, status: int) -> None:
@@ -250,6 +280,8 @@ def _end_trace(trace: Trace, ask: Ask, route: Route | None, *, status: int) -> N
 
 def _answer_with(body: bytes, ask: Ask) -> Answer:
     headers = [*_COMMON, (b"content-length", b"%d" % len(body)), (b"x-request-id", ask.request_id)]
+    if ask.route is not None:
+        headers += ask.route.headers
     return Answer(200, headers, body)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -13,19 +14,27 @@ from django.db import close_old_connections
 
 from modelpool.core.errors import (
     AliasNotFound,
+    ArtifactCorrupt,
+    Conflict,
     DatabaseUnavailable,
     ModelNotFound,
+    NotFound,
+    Quarantined,
     TenantNotFound,
     VersionNotReady,
 )
 from modelpool.core.names import is_name
 from modelpool.core.runtime.pool import PoolKey
 from modelpool.core.signature import ModelSignature
+from modelpool.inference.traffic import TrafficPlan, headers_of
 from modelpool.inference.trust import check_version
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.quarantine import MAY_NOT_ANSWER
 from modelpool.registry.services import resolve
+from modelpool.registry.traffic_rules import TrafficRule, rule_of
 from modelpool.tenants.models import Tenant
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +50,8 @@ class Route(msgspec.Struct, frozen=True):
     """The version that answers a route, and what is needed to load it.
 
     ``runs_inline`` says that the file is compiled and of our own making, so that it may be loaded in this process;
-    ``is_trained`` that it is of our own making, compiled or not.
+    ``is_trained`` that it is of our own making, compiled or not. Where ``traffic`` is there, it chooses who answers;
+    what it chooses says as what (``variant``) and under which ``rule``. ``headers`` go with every answer.
     """
 
     key: PoolKey
@@ -56,6 +66,10 @@ class Route(msgspec.Struct, frozen=True):
     sha256: str
     quarantine: str = ""
     is_trained: bool = False
+    traffic: TrafficPlan | None = None
+    variant: str = ""
+    rule: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def with_database(function: Callable[P, R]) -> Callable[P, R]:
@@ -91,7 +105,47 @@ def find_route(key: RouteKey) -> Route:
         raise AliasNotFound(model_name, selector[:80])
     number = selector if isinstance(selector, int) else None
     alias = selector if isinstance(selector, str) else None
-    return _route_to(resolve(tenant, model_name, number=number, alias=alias), tenant=tenant_name)
+    version = resolve(tenant, model_name, number=number, alias=alias)
+    route = _route_to(version, tenant=tenant_name)
+    rule = rule_of(version.model.traffic) if selector is None else None
+    return route if rule is None else _with_traffic(route, rule, version.model)
+
+
+def _with_traffic(active: Route, rule: TrafficRule, model: RegisteredModel) -> Route:
+    """Return the route with the rule's plan. In place of a version that may not answer, the active one does."""
+    rest = as_variant(active, "active", rule=rule)
+    branches, end = [], 0.0
+    shares = [("canary", rule.canary)] if rule.canary else list(zip("abcdefghij", rule.split, strict=False))
+    for variant, share in shares:
+        end += share.percent / 100
+        route = _usable_route(model, share.version, tenant=active.tenant)
+        branches.append((end, rest if route is None else as_variant(route, variant, rule=rule)))
+    if rule.split:
+        branches[-1] = (float("inf"), branches[-1][1])  # percentages add up to 100 but for what rounding takes
+    shadow = None if rule.shadow is None else _usable_route(model, rule.shadow.version, tenant=active.tenant)
+    plan = TrafficPlan(
+        rule,
+        model_id=model.pk,
+        branches=tuple(branches),
+        rest=branches[-1][1] if rule.split else rest,
+        shadow=None if shadow is None else as_variant(shadow, "shadow", rule=rule),
+    )
+    return msgspec.structs.replace(active, traffic=plan)
+
+
+def as_variant(route: Route, variant: str, *, rule: TrafficRule) -> Route:
+    """Return the route as one that a rule chooses."""
+    return msgspec.structs.replace(
+        route, variant=variant, rule=rule.id, headers=headers_of(route.number, variant), traffic=None
+    )
+
+
+def _usable_route(model: RegisteredModel, number: int, *, tenant: str) -> Route | None:
+    try:
+        return _route_to(resolve(model.tenant, model.name, number=number), tenant=tenant)
+    except (NotFound, Conflict, Quarantined, ArtifactCorrupt) as error:
+        logger.warning("version %s of %s is left out of its traffic: %s", number, model.name, error)
+        return None
 
 
 def _route_to(version: ModelVersion, *, tenant: str) -> Route:
@@ -112,6 +166,7 @@ def _route_to(version: ModelVersion, *, tenant: str) -> Route:
         sha256=manifest.sha256 if artifact is version.artifact else manifest.compiled_sha256,
         quarantine=version.quarantine_reason,
         is_trained=manifest.trust == ModelVersion.Trust.TRAINED,
+        headers=headers_of(version.number),
     )
 
 

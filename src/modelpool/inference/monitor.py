@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
+from modelpool.core.comparisons import Compared, Figures
 from modelpool.core.errors import ModelpoolError
 from modelpool.core.runtime.pool import Holding, ModelPool, PoolKey
 from modelpool.inference.lookup import with_database
@@ -38,6 +39,9 @@ class Monitor(Protocol):
     def most_used(self, *, limit: int) -> list[UUID]:
         """Return the versions used yesterday and today, the most used first."""
 
+    def record_comparisons(self, figures: Mapping[Compared, Figures]) -> None:
+        """Add to the figures of versions that answer side by side."""
+
 
 class NoMonitor:
     """Keeps nothing and knows nothing."""
@@ -54,6 +58,9 @@ class NoMonitor:
     def most_used(self, *, limit: int) -> list[UUID]:
         """Return nothing."""
         return []
+
+    def record_comparisons(self, figures: Mapping[Compared, Figures]) -> None:
+        """Forget it."""
 
 
 class Recorder:

@@ -9,10 +9,11 @@ from concurrent.futures import Future
 from uuid import UUID
 
 from modelpool.core.errors import Conflict, DatabaseUnavailable, ModelpoolError, NotFound, Quarantined
-from modelpool.core.runtime.pool import ModelPool, PoolEntry, PoolKey
+from modelpool.core.runtime.pool import ModelPool, PoolEntry
 from modelpool.inference.cache import FeedCache
 from modelpool.inference.lookup import Route, RouteKey, find_route
 from modelpool.inference.served import ServedModel
+from modelpool.inference.traffic import answering
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class RouteCache:
         self._cache: FeedCache[RouteKey, Route] = FeedCache(
             max_entries=_MAX_ROUTES, refusal_ttl_s=_REFUSAL_TTL_S, remembers=(NotFound, Conflict, Quarantined)
         )
-        self._moves: dict[RouteKey, PoolKey] = {}
+        self._moves: dict[RouteKey, Route] = {}
         self._lock = threading.Lock()
         self.find = self._cache.entries.get
 
@@ -70,29 +71,64 @@ class RouteCache:
                 self._cache.invalidate(lambda other, _, key=key: other == key)  # type: ignore[misc]
 
     def _turn(self, key: RouteKey, *, old: Route, new: Route) -> None:
+        """Let ``new`` take the place of ``old`` as soon as every version that it needs is in memory."""
         with self._lock:
-            self._moves[key] = new.key
-        held = self._pool.pin(old.key) if new.key != old.key else None
-        if held is None:
-            self._move(key, new)
-        else:
-            self._load(new).add_done_callback(lambda done: self._finish(key, new, done, replaced=held))
+            self._moves[key] = new
+        before, after = ({route.key: route for route in answering(either)} for either in (old, new))
+        held = [entry for pool_key in before if (entry := self._pool.pin(pool_key)) is not None]
+        missing = [route for pool_key, route in after.items() if pool_key not in before] if held else []
+        turn = _Turn(key, new, replaced=[entry for entry in held if entry.key not in after], waits_for=len(missing))
+        for entry in held:
+            entry.uses -= 1
+            if entry.key in after:
+                self._pool.release(entry)
+        if not missing:
+            self._finish(turn)
+        for route in missing:
+            self._begin_load(turn, route)
 
-    def _finish(self, key: RouteKey, new: Route, done: Future[Entry], *, replaced: Entry) -> None:
-        """Move the route; what answered until now was held in memory, and stays for a while for a roll-back."""
-        self._move(key, new)
-        replaced.uses -= 1
-        self._pool.keep(replaced.key, self._keep_previous_s)
-        self._pool.release(replaced)
+    def _begin_load(self, turn: _Turn, route: Route) -> None:
+        try:
+            self._load(route).add_done_callback(lambda done: self._arrive(turn, route, done))
+        except ModelpoolError as error:
+            failed: Future[Entry] = Future()
+            failed.set_exception(error)
+            self._arrive(turn, route, failed)
+
+    def _arrive(self, turn: _Turn, route: Route, done: Future[Entry]) -> None:
         error = done.exception()
-        if error is None:
-            self._pool.release(done.result())
-        else:
-            logger.warning("version %s of %s is active but cannot be loaded: %s", new.number, new.model, error)
+        if error is not None:
+            logger.warning("version %s of %s is to answer but cannot be loaded: %s", route.number, route.model, error)
+        with self._lock:
+            turn.waits_for -= 1
+            is_last = not turn.waits_for
+            if error is None:
+                turn.loaded.append(done.result())
+        if is_last:
+            self._finish(turn)
+
+    def _finish(self, turn: _Turn) -> None:
+        """Move the route; what answered until now was held in memory, and stays for a while for a roll-back."""
+        self._move(turn.key, turn.new)
+        for entry in turn.replaced:
+            self._pool.keep(entry.key, self._keep_previous_s)
+        for entry in turn.replaced + turn.loaded:
+            self._pool.release(entry)
 
     def _move(self, key: RouteKey, new: Route) -> None:
-        """Let the route point to ``new``, unless a later change wants another version."""
+        """Let the route point to ``new``, unless a later change wants another one."""
         with self._lock:
-            if self._moves.get(key) == new.key:
+            if self._moves.get(key) is new:
                 del self._moves[key]
                 self._cache.replace(key, new)
+
+
+class _Turn:
+    """A route on its way: the versions it was answered by, pinned, and those it waits for."""
+
+    def __init__(self, key: RouteKey, new: Route, *, replaced: list[Entry], waits_for: int) -> None:
+        self.key = key
+        self.new = new
+        self.replaced = replaced
+        self.loaded: list[Entry] = []
+        self.waits_for = waits_for

@@ -12,7 +12,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
-from modelpool.registry.models import ModelVersion
+from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.tenants.models import TenantOwned
 
 
@@ -67,3 +67,39 @@ class LoadedVersion(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.version_id} in {self.process_id}"
+
+
+class TrafficFigures(TenantOwned):
+    """How a version did within one experiment in one hour, over all processes; see ``core.comparisons.Figures``.
+
+    ``against`` is 0 for a version that answered, otherwise the version whose answers the shadow's were compared with.
+    """
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    rule = models.UUIDField()
+    hour = models.DateTimeField()
+    version = models.IntegerField()
+    against = models.IntegerField(default=0)
+    requests = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    dropped = models.BigIntegerField(default=0)
+    rows = models.BigIntegerField(default=0)
+    differing = models.BigIntegerField(default=0)
+    values = models.BigIntegerField(default=0)
+    difference_sum = models.FloatField(default=0.0)
+    difference_max = models.FloatField(default=0.0)
+    latency = models.JSONField(default=dict)
+    main_latency = models.JSONField(default=dict)
+
+    class Meta(TenantOwned.Meta):
+        db_table = "modelpool_traffic_figures"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["model", "rule", "hour", "version", "against"], name="traffic_figures_once_per_hour"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["hour"], name="traffic_figures_by_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.version} in {self.rule}"

@@ -10,9 +10,11 @@ from django.db import transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
+from modelpool.core.comparisons import Compared, Figures
 from modelpool.core.runtime.pool import Holding, PoolKey
 from modelpool.monitoring.models import LoadedVersion, ServingProcess, VersionUse
 from modelpool.monitoring.querysets import STALE_AFTER
+from modelpool.monitoring.traffic import add_figures, prune_figures
 
 _KEEP_USE = timedelta(days=90)
 _BATCH = 500
@@ -65,6 +67,10 @@ class DatabaseMonitor:
         used = VersionUse.unscoped.filter(day__gte=yesterday, requests__gt=0).order_by().values_list("version_id")
         return [version for version, _ in used.annotate(total=Sum("requests")).order_by("-total")[:limit]]
 
+    def record_comparisons(self, figures: Mapping[Compared, Figures]) -> None:
+        """Add to the figures of versions that answer side by side, in those of this hour."""
+        add_figures(figures)
+
     def _sign_life(self, now: Mapping[UUID, Holding], *, budget_bytes: int) -> None:
         process = self._process
         process.seen_at, process.budget_bytes, process.n_models = timezone.now(), budget_bytes, len(now)
@@ -93,3 +99,4 @@ def prune() -> None:
     """Delete the rows of dead processes, and use of long ago."""
     ServingProcess.objects.filter(seen_at__lt=timezone.now() - STALE_AFTER).delete()
     VersionUse.unscoped.filter(day__lt=datetime.now(UTC).date() - _KEEP_USE).delete()
+    prune_figures()
