@@ -58,7 +58,13 @@ def test_wrong_fields_are_named(operator: Wire, body: dict, field: str):
 def test_an_admin_changes_name_and_policy_but_no_quota(admin: Wire):
     changed = admin.patch("", {"display_name": "Acme", "default_policy": {"name": "pinned"}})
     assert (changed.json()["display_name"], changed.json()["default_policy"]) == ("Acme", {"name": "pinned"})
-    for field, value in (("max_models", 10**6), ("store", "rows"), ("is_active", False), ("max_storage_bytes", None), ("burst", 9)):
+    for field, value in (
+        ("max_models", 10**6),
+        ("store", "rows"),
+        ("is_active", False),
+        ("max_storage_bytes", None),
+        ("burst", 9),
+    ):
         response = admin.patch("", {"display_name": "Mine", field: value})
         assert response.status_code == 403
         assert field in problem(response)["detail"]
