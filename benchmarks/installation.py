@@ -13,13 +13,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from processes import tree_of
+
 HERE = Path(__file__).resolve().parent
 COMMAND = [str(Path(sys.executable).with_name("modelpool"))]
+_START_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class Installation:
 
 @contextmanager
 def temporary_installation() -> Iterator[Installation]:
-    """Yield an installation with its tables made, and remove it afterwards."""
+    """Yield an installation with its tables made, and remove it afterwards, also when told to stop."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     with tempfile.TemporaryDirectory(prefix="modelpool-bench-") as folder:
         installation = Installation(Path(folder) / "home")
         installation.run("manage", "migrate", "--verbosity", "0")
@@ -80,23 +85,70 @@ def serving(installation: Installation, *, workers: int = 1, job_workers: int = 
         yield it
 
 
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
 @contextmanager
-def running(command: list[str], *, url: str, probe: str, env: dict[str, str]) -> Iterator[Server]:
-    """Run a server until the block ends; it is there once ``probe`` answers with 200."""
+def running(
+    command: list[str],
+    *,
+    url: str,
+    probe: str,
+    env: dict[str, str],
+    log: Path | None = None,
+    cwd: Path | None = None,
+) -> Iterator[Server]:
+    """Run a server until the block ends; it is there once ``probe`` answers with 200, a ``tcp://`` one once it listens.
+
+    What it writes goes to ``log`` where one is given, and is shown if the server does not start.
+    """
     began = time.monotonic()
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
+    with (log or Path(os.devnull)).open("wb") as output:
+        errors = output if log else None
+        process = subprocess.Popen(command, env=env, cwd=cwd, stdout=output, stderr=errors, start_new_session=True)
     try:
-        while fetch_status(url + probe) != 200:
-            if process.poll() is not None or time.monotonic() - began > 60:
-                raise RuntimeError(f"{' '.join(command)} does not answer at {url}{probe}")
+        while not _answers(url, probe):
+            if process.poll() is not None or time.monotonic() - began > _START_S:
+                written = log.read_text(errors="replace")[-3000:] if log else ""
+                raise RuntimeError(f"{' '.join(command)} does not answer at {url}{probe}\n{written}")
             time.sleep(0.01)
         yield Server(url, process, time.monotonic() - began)
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server and whatever it started, also what left its process group."""
+    below = [handle for pid in tree_of(process.pid) if (handle := _handle_of(pid)) is not None]
+    process.send_signal(signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    for handle in below:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(20)
+
+
+def _handle_of(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _answers(url: str, probe: str) -> bool:
+    if not url.startswith("tcp://"):
+        return fetch_status(url + probe) == 200
+    host, _, port = url.removeprefix("tcp://").partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def fetch_status(url: str) -> int:

@@ -37,11 +37,11 @@ def memory_of(root: int) -> list[ProcessMemory]:
 
 
 def cpu_seconds(root: int) -> float:
-    """Return the processor time that a tree has used, user and system, of the processes that live."""
+    """Return the processor time that a tree has used, user and system: of those alive and of those they awaited."""
     total = 0
     for pid in tree_of(root):
         fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12]) if fields else 0
+        total += sum(int(field) for field in fields[11:15])  # its own, then those of its ended children
     return total / _TICKS
 
 
