@@ -11,7 +11,7 @@ from modelpool.core.runtime.memory import LoadMeter, allocated_bytes
 from modelpool.core.runtime.pool import ModelPool, PoolKey
 from modelpool.inference.lookup import RouteKey
 from modelpool.inference.preloading import THREADS, Preloading
-from modelpool.inference.upkeep import Upkeep
+from modelpool.inference.upkeep import PoolMeter, Upkeep
 
 MIB = 2**20
 
@@ -112,7 +112,7 @@ class Model:
 
 def test_a_process_that_grew_by_more_than_its_models_holds_fewer() -> None:
     pool: ModelPool[Model] = ModelPool(100 * MIB)
-    upkeep = Upkeep(pool, 100 * MIB)
+    upkeep = Upkeep(pool, 100 * MIB, meter=PoolMeter())
     for number in range(100):
         with pool.use(PoolKey("t", "m", number), lambda: Model(MIB)):
             pass
@@ -127,6 +127,8 @@ def test_a_process_that_grew_by_more_than_its_models_holds_fewer() -> None:
 
 def test_loads_are_measured_by_what_they_allocate() -> None:
     meter = LoadMeter()
+    for _ in range(4):
+        assert meter.measure(lambda: None, said=lambda _: 4 * MIB) == (None, 4 * MIB)
     data, size = meter.measure(lambda: bytearray(8 * MIB), said=lambda _: 4 * MIB)
     assert allocated_bytes() is not None
     assert abs(size - 8 * MIB) < MIB

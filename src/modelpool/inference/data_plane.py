@@ -80,8 +80,9 @@ class DataPlane:
             guard=Guard(allows_weak=settings.allow_weak_isolation, await_verdict=await_verdict),
         )
         budget = int(settings.memory_budget) // workers
-        self.pool: ModelPool[ServedModel] = ModelPool(budget, tenant_share=settings.tenant_share, observer=PoolMeter())
-        self._upkeep = Upkeep(self.pool, budget)
+        meter = PoolMeter()
+        self.pool: ModelPool[ServedModel] = ModelPool(budget, tenant_share=settings.tenant_share, observer=meter)
+        self._upkeep = Upkeep(self.pool, budget, meter=meter)
         self._monitor = monitor or NoMonitor()
         self.keys = KeyCache()
         self.recorder = Recorder(self._monitor, self.pool, self.keys)

@@ -18,10 +18,19 @@ _SLACK = 0.1
 
 
 class PoolMeter:
-    """Counts what happens in the pool; see :class:`~modelpool.core.runtime.pool.PoolObserver`."""
+    """Counts what happens in the pool; see :class:`~modelpool.core.runtime.pool.PoolObserver`.
+
+    ``baseline`` is what the process takes when its first model is loaded: by then the libraries have made what they
+    need once (15 MB, measured), which is no model's.
+    """
+
+    def __init__(self) -> None:
+        self.baseline: int | None = None
 
     def loaded(self, *, seconds: float) -> None:
         """A model was loaded."""
+        if self.baseline is None:
+            self.baseline = resident_bytes()
         catalogue.POOL_LOADS.inc()
         catalogue.COLD_START_SECONDS.observe(seconds)
 
@@ -47,10 +56,10 @@ class Upkeep:
     than its models and a tenth of the budget, the pool holds as much less, but never less than half.
     """
 
-    def __init__(self, pool: ModelPool[Any], budget_bytes: int) -> None:
+    def __init__(self, pool: ModelPool[Any], budget_bytes: int, *, meter: PoolMeter) -> None:
         self._pool = pool
+        self._meter = meter
         self._budget = budget_bytes
-        self._baseline = resident_bytes()
         self._measure_at = time.monotonic() + _MEASURE_S
         self._is_short = False
         catalogue.POOL_BUDGET_BYTES.set(budget_bytes)
@@ -60,9 +69,9 @@ class Upkeep:
         if time.monotonic() >= self._measure_at:
             self._measure_at = time.monotonic() + _MEASURE_S
             self.measure_children()
-        grown = resident_bytes()
-        if grown is not None and self._baseline is not None:
-            self.adjust(grown - self._baseline)
+        now, before = resident_bytes(), self._meter.baseline
+        if now is not None and before is not None:
+            self.adjust(now - before)
 
     def measure_children(self) -> None:
         """Look again at the memory of models in processes of their own."""
@@ -71,7 +80,7 @@ class Upkeep:
         self._pool.measure()
 
     def adjust(self, grown: int) -> None:
-        """Fit the pool's budget to what the process grew by since it began, in bytes."""
+        """Fit the pool's budget to what the process grew by since its first model, in bytes."""
         inline = sum(item.size_bytes for item in self._pool.items() if item.runs_inline)
         excess = max(0, grown - inline - int(_SLACK * self._budget))
         allowed = max(self._budget - excess, self._budget // 2)

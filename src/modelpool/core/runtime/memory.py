@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _SAMPLE_PAUSE_S = 0.1
 _WEIGHT = 0.1  # of the newest sample in the running ratio
+_NOT_MEASURED = 4
 _TRUSTED_BYTES = 1 << 20  # what other threads allocate meanwhile is less
 
 
@@ -80,7 +81,7 @@ class LoadMeter:
     """Corrects what models say of their memory by what their loads really allocate.
 
     A load is measured when no other one runs, and at most ten times a second; the ratio of what was allocated to what
-    was said holds for all others.
+    was said holds for all others. The first ones are not: with them libraries make what they need once.
     """
 
     def __init__(self) -> None:
@@ -96,7 +97,7 @@ class LoadMeter:
             self._running += 1
             self._starts += 1
             start = self._starts
-            is_sample = self._running == 1 and time.monotonic() >= self._next_at
+            is_sample = self._running == 1 and start > _NOT_MEASURED and time.monotonic() >= self._next_at
         try:
             before = allocated_bytes() if is_sample else None
             item = load()
