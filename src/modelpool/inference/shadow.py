@@ -14,6 +14,7 @@ import numpy as np
 
 from modelpool.core.comparisons import Figures, count_in
 from modelpool.core.errors import Draining, ModelpoolError, Overloaded
+from modelpool.core.metrics import catalogue
 from modelpool.inference.comparisons import Comparisons
 from modelpool.inference.lookup import Route
 from modelpool.inference.traffic import TrafficPlan
@@ -148,9 +149,11 @@ class Shadows:
             figures.errors += 1
         except Exception:  # noqa: BLE001  a shadow harms nobody, whatever it does
             figures.errors += 1
+        catalogue.SHADOWED.labels("failed" if figures.errors else "differing" if figures.differing else "equal").inc()
         self._comparisons.mirrored(copy.shadow, against=copy.route.number, figures=figures)
 
     def _drop(self, copy: Copy) -> None:
+        catalogue.SHADOWED.labels("dropped").inc()
         self._comparisons.mirrored(copy.shadow, against=copy.route.number, figures=Figures(dropped=1))
 
 

@@ -34,7 +34,11 @@ BATCH_ROWS = histogram(
     "Rows that were computed together, in one call of a model.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 1024),
 )
-SHADOWED = counter("modelpool_shadow_total", "Predictions mirrored to a shadow version, by outcome.", "outcome")
+SHADOWED = counter(
+    "modelpool_shadow_total",
+    "Predictions mirrored to a shadow version: equal, differing, failed or dropped.",
+    "outcome",
+)
 
 # --- the pool of loaded models ----------------------------------------------------------------------------------------
 
