@@ -17,19 +17,8 @@ from load import Request
 from register_model import fit
 from sklearn.datasets import load_breast_cancer
 
-_UVICORN = ["--loop", "uvloop", "--http", "httptools", "--lifespan", "off"]
-_UVICORN += ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
-    "--loop",
-    "uvloop",
-    "--http",
-    "httptools",
-    "--no-access-log",
-    "--no-proxy-headers",
-    "--log-level",
-    "error",
-    "--lifespan",
-    "off",
-]
+_QUIET = ("--no-access-log", "--no-proxy-headers", "--log-level", "error")
+_UVICORN = ("--loop", "uvloop", "--http", "httptools", "--lifespan", "off", *_QUIET)
 _ROWS_CHECKED = 9
 
 
