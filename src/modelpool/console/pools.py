@@ -18,6 +18,7 @@ from modelpool.console.forms import ModelForm, TrainForm, UploadForm, first_erro
 from modelpool.console.pool_table import pool_table
 from modelpool.console.scoping import ScopedAdmin, TenantFilter, actor_for, may_somewhere, post_action
 from modelpool.core.errors import InvalidField
+from modelpool.http import activating
 from modelpool.inference.current import current_host
 from modelpool.registry import services
 from modelpool.registry.models import ModelVersion, RegisteredModel
@@ -82,14 +83,14 @@ class ModelPoolAdmin(ScopedAdmin):
     @post_action(Permission.DEVELOP)
     def roll_back(self, request: HttpRequest, model: RegisteredModel) -> None:
         """Activate the version that was active before."""
-        version = services.roll_back(model, actor=actor_for(request))
+        version = activating.roll_back(model, actor=actor_for(request))
         messages.success(request, f"Rolled back: version {version.number} is active.")
 
     @post_action(Permission.DEVELOP)
     def activate_best(self, request: HttpRequest, model: RegisteredModel) -> None:
         """Activate the best of the pool by a metric."""
         by, mode = request.POST.get("by", ""), request.POST.get("mode") or None
-        version = services.activate_best(model, by=by, mode=mode, actor=actor_for(request))
+        version = activating.activate_best(model, by=by, mode=mode, actor=actor_for(request))
         messages.success(request, f"Version {version.number} is the best by {by}, and active.")
 
     @post_action(Permission.DEVELOP)

@@ -15,6 +15,7 @@ from unfold.decorators import display
 
 from modelpool.console.scoping import ScopedAdmin, TenantFilter, actor_for, post_action
 from modelpool.core.errors import VersionNotFound
+from modelpool.http.activating import activate_version
 from modelpool.http.downloads import send_artifact
 from modelpool.monitoring.querysets import requests_lately, where_loaded
 from modelpool.registry import services
@@ -87,7 +88,7 @@ class VersionAdmin(ScopedAdmin):
     @post_action(Permission.DEVELOP)
     def activate(self, request: HttpRequest, version: ModelVersion) -> HttpResponse:
         """Make it the version that answers."""
-        services.activate_version(version.model, number=version.number, actor=actor_for(request))
+        activate_version(version.model, number=version.number, actor=actor_for(request))
         messages.success(request, f"Version {version.number} is active.")
         return redirect("admin:registry_registeredmodel_change", object_id=str(version.model_id))
 

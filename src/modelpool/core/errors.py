@@ -236,7 +236,7 @@ class VersionInTraffic(Conflict):
 
     def __init__(self, model: str, number: int, part: str) -> None:
         super().__init__(
-            f"The traffic rule of {model!r} names version {number} ({part}); change or end the rule before you delete it."
+            f"The traffic rule of {model!r} names version {number} ({part}); end the rule before you delete it."
         )
 
 

@@ -30,6 +30,11 @@ def current_data_plane() -> DataPlane:
         return _current
 
 
+def data_plane_in_use() -> DataPlane | None:
+    """Return it where this process has one."""
+    return _current
+
+
 def current_host() -> ModelHost | None:
     """Return the maker of child processes that this process has already, if it has one."""
     return None if _current is None else _current.host

@@ -14,7 +14,7 @@ from modelpool.registry.activation import (
 )
 from modelpool.registry.aliases import delete_alias, set_alias
 from modelpool.registry.pools import create_model, delete_model, get_model, get_or_create_model, store_of, update_model
-from modelpool.registry.traffic import check_traffic, end_traffic, set_traffic, traffic_of
+from modelpool.registry.traffic import canary_of, check_traffic, end_traffic, set_traffic, traffic_of
 from modelpool.registry.versions import (
     ACTIVATE_CHOICES,
     Activate,
@@ -35,6 +35,7 @@ __all__ = [
     "activate_best",
     "activate_version",
     "best_version",
+    "canary_of",
     "check_activate",
     "check_traffic",
     "create_model",

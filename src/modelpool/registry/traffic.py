@@ -56,6 +56,14 @@ def traffic_of(model: RegisteredModel) -> TrafficRule:
     return rule
 
 
+def canary_of(model: RegisteredModel) -> int:
+    """Return the version that is the canary; raise :class:`NoTrafficRule`."""
+    canary = traffic_of(model).canary
+    if canary is None:
+        raise NoTrafficRule(model.name)
+    return canary.version
+
+
 def check_traffic(model: RegisteredModel, *, rule: TrafficRule, force: bool = False) -> None:
     """Raise what :func:`set_traffic` would, as things are now."""
     _check(model, rule, force=force)

@@ -16,12 +16,13 @@ from modelpool.api.v1.routes import (
     models,
     predict,
     tenants,
+    traffic,
     train,
     versions,
 )
 
 app_name = "api-v1"
 _OF_TENANTS = (tenants, members, keys, datasets)
-_OF_MODELS = (models, train, versions, download, activation, predict)
+_OF_MODELS = (models, train, versions, download, activation, traffic, predict)
 _OTHERS = (jobs, job_events, docs)
 urlpatterns: list[URLPattern] = [route for noun in (*_OF_TENANTS, *_OF_MODELS, *_OTHERS) for route in noun.urlpatterns]

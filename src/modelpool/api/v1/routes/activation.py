@@ -11,6 +11,7 @@ from modelpool.api.v1.documents.models import AliasDocument, AliasTarget, BestOf
 from modelpool.api.v1.documents.versions import VersionDocument, present_version
 from modelpool.api.v1.routes.models import OfModel
 from modelpool.core.errors import AliasNotFound
+from modelpool.http import activating
 from modelpool.http.idempotent_views import idempotent
 from modelpool.http.openapi import describe
 from modelpool.http.views import no_content
@@ -34,10 +35,10 @@ class ActivateVersionView(_Activating):
     @describe("Activate a version", tag="activation", body=Expectation, answer=VersionDocument, once=True)
     @idempotent
     def post(self, request: Request, tenant: str, model: str, number: int) -> Response:
-        """Move the pointer; 409 when ``expected`` is given and no longer true."""
+        """Move the pointer; 409 when ``expected`` is given and no longer true, or the version cannot serve."""
         sent = self.read(Expectation).expected
         expected = services.UNSET if sent is UNSET else sent
-        return self.answer(services.activate_version(self.model, number=number, actor=self.actor, expected=expected))
+        return self.answer(activating.activate_version(self.model, number=number, actor=self.actor, expected=expected))
 
 
 class ReleaseVersionView(_Activating):
@@ -64,7 +65,7 @@ class ActivateBestView(_Activating):
     def post(self, request: Request, tenant: str, model: str) -> Response:
         """Choose among the ready versions; of equals the active one stays."""
         body = self.read(BestOfPool)
-        return self.answer(services.activate_best(self.model, actor=self.actor, by=body.by, mode=body.mode))
+        return self.answer(activating.activate_best(self.model, actor=self.actor, by=body.by, mode=body.mode))
 
 
 class RollBackView(_Activating):
@@ -76,7 +77,7 @@ class RollBackView(_Activating):
     @idempotent
     def post(self, request: Request, tenant: str, model: str) -> Response:
         """Walk one step back in the history; again walks further."""
-        return self.answer(services.roll_back(self.model, actor=self.actor))
+        return self.answer(activating.roll_back(self.model, actor=self.actor))
 
 
 class AliasView(OfModel):

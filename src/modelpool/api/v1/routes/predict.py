@@ -22,7 +22,7 @@ from modelpool.http.idempotent_views import repeatable
 from modelpool.http.openapi import BINARY, describe
 from modelpool.http.views import ApiView
 from modelpool.inference.current import current_data_plane
-from modelpool.inference.lookup import RouteKey, Selector
+from modelpool.inference.lookup import Route, RouteKey, Selector
 from modelpool.inference.metrics import METERS
 from modelpool.inference.rate_limits import rate_limits
 from modelpool.inference.requests import method_of_query
@@ -44,18 +44,19 @@ def _describe(summary: str) -> Callable[[F], F]:
 
 
 @contextmanager
-def _counted(key: RouteKey) -> Iterator[None]:
-    """Count the prediction made inside, as the fast lane counts its own."""
+def _counted(key: RouteKey) -> Iterator[list[Route]]:
+    """Count the prediction made inside, as the fast lane counts its own; who answered is put into the list."""
     began, status = monotonic(), 200
+    answered: list[Route] = []
     try:
-        yield
+        yield answered
     except Exception as error:
         status = status_of(error)
         if status in (429, 503) and isinstance(error, ModelpoolError):
             catalogue.REJECTED.labels(error.code).inc()
         raise
     finally:
-        route = None if status == 404 else current_data_plane().routes.find(key)
+        route = None if status == 404 else answered[0] if answered else current_data_plane().routes.find(key)
         METERS.of("django").count(route, status, monotonic() - began)
 
 
@@ -75,12 +76,17 @@ class _PredictView(ApiView):
         key: RouteKey = (self.tenant.name, model, selector)
         method = method_of_query(request.META.get("QUERY_STRING", "").encode("latin-1"))
         content_type = request.META.get("CONTENT_TYPE", "")
-        with _counted(key):
+        with _counted(key) as answered:
             limiter = None if self.caller.is_operator else rate_limits().of(self.tenant)
             if limiter is not None:
                 limiter.admit()
-            answer = current_data_plane().predict_blocking(key, body, content_type=content_type, method=method)
-        return HttpResponse(answer, content_type="application/json")
+            headers = {name.lower().encode("latin-1"): text.encode("latin-1") for name, text in request.headers.items()}
+            answer, route = current_data_plane().answer_blocking(
+                key, body, content_type=content_type, method=method, headers=headers
+            )
+            answered.append(route)
+        said = {name.decode(): text.decode() for name, text in route.headers}
+        return HttpResponse(answer, content_type="application/json", headers=said)
 
 
 class PredictView(_PredictView):
