@@ -153,7 +153,7 @@ def test_callers_that_were_answered_together_come_back_together() -> None:
         assert bench.batches == [1, 2, 2]
         await bench.model.end_all()
         calls += [bench.call(6.0)]
-        while len(bench.batches) < 4:  # the other one does not come: the moment ends
+        while len(bench.batches) < 4:  # noqa: ASYNC110  the other one does not come: the moment ends
             await asyncio.sleep(0.001)
         await bench.model.end_all()
         calls += [bench.call(7.0)]

@@ -171,10 +171,10 @@ class IsolatedModel(LoadedModel):
         """
         if self._is_closed:
             raise ModelUnavailable("The model was unloaded.")
-        if self._child is not None and self._child.is_alive:
-            return self._child
         if self._breaker.wait_s > 0:
             raise self._quarantined()
+        if self._child is not None and self._child.is_alive:
+            return self._child
         wait_s = self._not_before - time.monotonic()
         if wait_s > 0:
             raise ModelUnavailable(
