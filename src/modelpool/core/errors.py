@@ -65,9 +65,6 @@ class ModelpoolError(Exception):
         self.retry_after_s = retry_after_s
 
 
-# --- who and what -----------------------------------------------------------------------------------------------------
-
-
 class Malformed(ModelpoolError):
     """The bytes of the request are not what their content type says."""
 
@@ -87,9 +84,6 @@ class PermissionDenied(ModelpoolError):
     """The key is good but its role is not enough."""
 
     code = "permission_denied"
-
-
-# --- not found --------------------------------------------------------------------------------------------------------
 
 
 class NotFound(ModelpoolError):
@@ -188,9 +182,6 @@ class MemberNotFound(NotFound):
 
     def __init__(self, user: str) -> None:
         super().__init__(f"There is no member {user!r}.")
-
-
-# --- conflict ---------------------------------------------------------------------------------------------------------
 
 
 class Conflict(ModelpoolError):
@@ -308,9 +299,6 @@ class IdempotencyConflict(Conflict):
     code = "idempotency_conflict"
 
 
-# --- well-formed but wrong --------------------------------------------------------------------------------------------
-
-
 class Invalid(ModelpoolError):
     """Well-formed but wrong."""
 
@@ -372,9 +360,6 @@ class UnloadableModel(Invalid):
     code = "unloadable_model"
 
 
-# --- size and type ----------------------------------------------------------------------------------------------------
-
-
 class TooLarge(ModelpoolError):
     """The body or file is larger than allowed."""
 
@@ -413,9 +398,6 @@ class MethodNotAllowed(ModelpoolError):
         self.allowed = tuple(allowed)
 
 
-# --- limits -----------------------------------------------------------------------------------------------------------
-
-
 class QuotaExceeded(ModelpoolError):
     """The tenant's quota of requests or things is used up."""
 
@@ -440,9 +422,6 @@ class StorageQuotaExceeded(ModelpoolError):
     """The tenant's quota of stored bytes is used up."""
 
     code = "storage_quota_exceeded"
-
-
-# --- not now ----------------------------------------------------------------------------------------------------------
 
 
 class Unavailable(ModelpoolError):
