@@ -317,8 +317,12 @@ def test_a_healthy_copy_in_memory_goes_on_answering(
         body = b'{"instances": [[1, 1, 1]]}'
         with pytest.raises(Quarantined):
             second.predict_blocking(("acme", "good", None), body, content_type="application/json")
-        wait_until(lambda: getattr(plane.routes.find(("acme", "good", None)), "quarantine", ""))
-        assert caller.predict("acme/good", key=key).json()["predictions"] == ["yes"]
+
+        def has_heard_and_answers() -> bool:
+            assert caller.predict("acme/good", key=key).json()["predictions"] == ["yes"]
+            return bool(getattr(plane.routes.find(("acme", "good", None)), "quarantine", ""))
+
+        wait_until(has_heard_and_answers)
         overwrite(versions["good"], good_bytes)
         release_version(versions["good"].model, number=1, actor=Actor("system", "", "tests"))
         wait_until(lambda: _predicts(second, body))
@@ -355,11 +359,18 @@ def test_a_report_waits_for_a_database_that_is_down() -> None:
     reports = QuarantineReports(attempt)
     reports.report(route, "crashed")
     reports.report(route, "crashed")
+    reports.settle()  # it is not written yet
     with pytest.raises(Quarantined, match="crashed"):
         reports.check(route)
     is_up.set()
     wait_until(lambda: written)
     wait_until(lambda: reports._thread is None)
+    with pytest.raises(Quarantined):  # nobody here has heard from the registry yet
+        reports.check(route)
+    reports.settle({Tenant().pk})
+    with pytest.raises(Quarantined):
+        reports.check(route)
+    reports.settle({key.model_id})
     reports.check(route)
     assert written == [(key, "crashed")]
     reports.close()

@@ -335,6 +335,7 @@ class DataPlane:
         self.routes.forget_tenants(tenants)
         self._discard_gone(models, tenants=tenants)
         self.routes.refresh(models)
+        self._given_up.settle(models)
 
     def _discard_gone(self, models: set[UUID], *, tenants: set[UUID]) -> None:
         held = [key for key in self.pool.sizes() if key.model_id in models or key.tenant_id in tenants]
@@ -346,6 +347,7 @@ class DataPlane:
         self.keys.forget_all()
         self.routes.forget_all()
         self._discard_gone({key.model_id for key in self.pool.sizes()}, tenants=set())
+        self._given_up.settle()
 
 
 def _release_later(pool: ModelPool[ServedModel], future: Future[Entry]) -> None:

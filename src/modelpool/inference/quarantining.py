@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from uuid import UUID
 
 from modelpool.core.errors import ModelpoolError, Quarantined
 from modelpool.core.runtime.pool import PoolKey
@@ -26,7 +27,7 @@ def write_quarantine(route: Route, reason: str) -> None:
 
 
 class QuarantineReports:
-    """Versions that this process gave up and that the database does not know of yet; none of them is loaded here.
+    """Versions that this process gave up; none is loaded here before the registry's word on it has arrived.
 
     ``write`` may raise any error of ours: it is called again, later and later, in a thread that lives while there is
     something to write.
@@ -34,6 +35,7 @@ class QuarantineReports:
 
     def __init__(self, write: Write = write_quarantine) -> None:
         self._write = write
+        self._given_up: dict[PoolKey, str] = {}
         self._pending: dict[PoolKey, tuple[Route, str]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -42,16 +44,25 @@ class QuarantineReports:
     def report(self, route: Route, reason: str) -> None:
         """Keep it, and have it written; returns at once."""
         with self._lock:
+            self._given_up[route.key] = reason
             self._pending[route.key] = (route, reason)
             if self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._run, name="modelpool-quarantine", daemon=True)
                 self._thread.start()
 
     def check(self, route: Route) -> None:
-        """Raise :class:`Quarantined` for what waits to be written."""
-        found = self._pending.get(route.key)
-        if found is not None:
-            raise Quarantined(route.model, route.number, found[1])
+        """Raise :class:`Quarantined` for what was given up."""
+        reason = self._given_up.get(route.key)
+        if reason is not None:
+            raise Quarantined(route.model, route.number, reason)
+
+    def settle(self, models: set[UUID] | None = None) -> None:
+        """What the registry says of these models, or of all, is known here: it decides on what was written."""
+        with self._lock:
+            known = [key for key in self._given_up if models is None or key.model_id in models]
+            for key in known:
+                if key not in self._pending:
+                    del self._given_up[key]
 
     def close(self) -> None:
         """End the thread; what is not written yet is lost with the process, which counts anew when it starts again."""
