@@ -54,7 +54,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._held: list[bytes] | None = None
         self._seen_held: list[bytes] | None = None
         self._last_words: bytes | None = None
-        self._is_half_closed = False
+        self._is_half_closed = self._is_lost = False
+        self._leaves_with_client: asyncio.Task[Any] | None = None
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -86,6 +87,23 @@ class GuardedProtocol(HttpToolsProtocol):
             return False
         self._is_half_closed = True
         return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is left to answer: a prediction that waits for its model leaves the queue."""
+        super().connection_lost(exc)
+        self._is_lost = True
+        if self._leaves_with_client is not None:
+            self._leaves_with_client.cancel()
+
+    async def _unless_gone(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        self._leaves_with_client = asyncio.current_task()
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._is_lost:
+                raise
+        finally:
+            self._leaves_with_client = None
 
     def shutdown(self) -> None:
         """Close once what is under way is answered."""
@@ -144,7 +162,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if isinstance(begun, Answer):
             self._write(begun)
             return
-        self._start_cycle(self.app if begun is None else begun)
+        self._start_cycle(self.app if begun is None else partial(self._unless_gone, begun))
         super().on_body(body)
         super().on_message_complete()
 
