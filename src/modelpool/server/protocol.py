@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import partial
 from typing import Any, ClassVar, cast
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -62,6 +63,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or answer 503 at once."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         self.waiting_since = self.loop.time()
         if len(self.connections) > self._max_connections:
             detail = "The server has as many connections as it takes."
@@ -242,11 +244,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
+            self.flow.resume_reading()
             self._start_asgi_task(cycle, app)
-        elif self._last_words is not None or self._is_half_closed:
+            return
+        self.flow.resume_reading()
+        if self._last_words is not None or self._is_half_closed:
             self.transport.write(self._last_words or b"")
             self.transport.close()
         else:
@@ -285,6 +289,18 @@ class GuardedProtocol(HttpToolsProtocol):
         if not (self._is_busy() and self.cycle.response_started):
             self.transport.write(words)
         self.transport.close()
+
+
+class _Flow(FlowControl):
+    """Reads no more while requests are queued; uvicorn reads on with each answer, and so without end."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline:
+            super().resume_reading()
 
 
 def guarded(*, max_connections: int, begin: Begin | None = None) -> type[asyncio.Protocol]:
