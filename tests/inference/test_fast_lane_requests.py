@@ -22,6 +22,7 @@ from modelpool.core.metrics import catalogue
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
 from modelpool.inference.metrics import METERS
+from modelpool.server.protocol import guarded, sweep_connections
 from modelpool.tenants.models import Tenant
 
 PATH = "/api/v1/tenants/acme/models/churn/predict"
@@ -34,17 +35,24 @@ async def handed_on(scope: Any, receive: Any, send: Any) -> None:
 
 
 class Server:
-    """uvicorn in a thread, and the raw bytes of its answers."""
+    """uvicorn in a thread, and the raw bytes of its answers; ``is_short`` lets the connection ask the lane itself."""
 
-    def __init__(self, lane: FastLane) -> None:
-        config = uvicorn.Config(lane, port=0, log_level="error", lifespan="off", http="httptools", ws="none")
+    def __init__(self, lane: FastLane, *, is_short: bool) -> None:
+        self.lane = lane
+        protocol = guarded(max_connections=100, begin=lane.begin if is_short else None)
+        config = uvicorn.Config(lane, port=0, log_level="error", lifespan="off", http=protocol, ws="none")
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
         while not self._server.started:
             assert self._thread.is_alive()
             time.sleep(0.01)
         self.port = self._server.servers[0].sockets[0].getsockname()[1]
+
+    async def _run(self) -> None:
+        sweep = asyncio.ensure_future(sweep_connections(self._server.server_state, head_timeout_s=10))
+        await self._server.serve()
+        sweep.cancel()
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -75,11 +83,14 @@ def _length(data: bytes) -> int:
     return int(found[1]) if found else 0
 
 
-@pytest.fixture
-def server(plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant) -> Iterator[Server]:
+@pytest.fixture(params=[True, False], ids=["short way", "by ASGI"])
+def server(
+    request: pytest.FixtureRequest, plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant
+) -> Iterator[Server]:
     register(tenant, "churn", yes_model)
     settings = conf.ServingSettings(max_body=conf.Size(2000))
-    made = Server(FastLane(handed_on, plane, settings=settings, body_timeout_s=0.3))
+    lane = FastLane(handed_on, plane, settings=settings, body_timeout_s=0.3)
+    made = Server(lane, is_short=request.param)
     yield made
     made.stop()
 
@@ -241,7 +252,7 @@ def test_a_fault_of_ours_is_500_without_details(server: Server, key: str, monkey
         raise RuntimeError("secret")
 
     assert server.ask(request(key))[0] == 200
-    monkeypatch.setattr(server._server.config.app, "_check_key", fail)
+    monkeypatch.setattr(server.lane, "_check_key", fail)
     status, answer = server.ask(request(key))
     assert status == 500
     assert b"secret" not in answer
