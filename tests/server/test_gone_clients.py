@@ -1,9 +1,13 @@
-"""A client that closes its connection takes its request out of the queue; one that only stops sending does not."""
+"""A client whose connection is reset takes its request out of the queue; one that only stops sending does not.
+
+The end of what a client sends looks the same whether it still listens or not, so that is answered.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -57,9 +61,10 @@ async def _begin(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
     return reader, writer
 
 
-def test_a_client_that_closes_leaves_the_queue(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_resets_its_connection_leaves_the_queue(caplog: pytest.LogCaptureFixture) -> None:
     async def client(port: int, _: asyncio.Event) -> None:
         _, writer = await _begin(port)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
     assert run(client) == ["begun", "left"]
