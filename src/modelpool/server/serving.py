@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -124,6 +125,8 @@ class WebServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is here now stays: collections need not walk over Django again, while requests wait
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._application.leave)
         self._sweep = asyncio.ensure_future(sweep_connections(self.server_state, head_timeout_s=self._head_timeout_s))
         os.set_inheritable(self._ready_fd, False)
