@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from modelpool import conf
-from modelpool.core.errors import DatabaseUnavailable, Quarantined
+from modelpool.core.errors import DatabaseUnavailable, ModelpoolError, Quarantined
 from modelpool.core.manifests import SigningKey
 from modelpool.core.runtime.pool import PoolKey
 from modelpool.inference.data_plane import DataPlane
@@ -388,3 +390,39 @@ def _predicts(plane: DataPlane, body: bytes) -> bool:
         return bool(plane.predict_blocking(("acme", "good", None), body, content_type="application/json"))
     except Quarantined:
         return False
+
+
+@pytest.mark.slow
+def test_a_model_whose_process_dies_ends_in_quarantine_and_its_neighbour_does_not(
+    versions: Versions, register: Any, tenant: Tenant, yes_model: bytes, actor: Actor
+) -> None:
+    neighbour, body = register(tenant, "neighbour", yes_model, trust=UPLOADED), b'{"instances": [[1, 1, 1]]}'
+    plane = DataPlane(conf.ServingSettings(preload=(), fault_limit=2))
+    plane.start()
+
+    def kill_and_ask(name: str) -> bool:
+        """Say whether the version is in quarantine by now."""
+        try:
+            plane.predict_blocking(("acme", name, None), body, content_type="application/json")
+            entry = plane.pool.pin(find_route(("acme", name, None)).key)
+            assert entry is not None
+            pid = entry.item.model.pid  # type: ignore[attr-defined]
+            plane.pool.release(entry)
+            os.kill(pid, signal.SIGKILL)
+        except Quarantined:
+            return True
+        except ModelpoolError:
+            return False
+        return False
+
+    try:
+        wait_until(lambda: kill_and_ask("bad"), deadline_s=60)
+        (event,) = audit_of(versions["bad"])
+        assert event.details["cause"] == "faults"
+        assert "2 faults" in event.details["reason"]
+        assert plane.predict_blocking(("acme", "neighbour", None), body, content_type="application/json")
+        assert ModelVersion.unscoped.get(pk=neighbour.pk).quarantined_at is None
+        release_version(versions["bad"].model, number=1, actor=actor)
+        wait_until(lambda: not kill_and_ask("bad"))
+    finally:
+        plane.close()

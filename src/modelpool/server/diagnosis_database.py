@@ -31,6 +31,7 @@ def check_database(home: conf.Home) -> Iterator[Finding]:
         return
     yield Finding("database", Status.OK, conf.settings().database.url.partition("://")[0] + ", migrated")
     yield from _check_stores()
+    yield from _check_manifests()
     yield from _check_workers()
     yield from _check_trainers()
 
@@ -50,6 +51,33 @@ def _check_stores() -> Iterator[Finding]:
             yield Finding(f"store {alias}", Status.OK, "can be written")
         except (ModelpoolError, DatabaseError, OSError) as error:
             yield Finding(f"store {alias}", Status.FAIL, explain(error), f"mount its volume, or correct stores.{alias}")
+
+
+def _check_manifests() -> Iterator[Finding]:
+    """Every version is signed by a key that is trusted here, and none is in quarantine."""
+    from modelpool.registry.models import ModelVersion
+    from modelpool.registry.resigning import count_by_key
+    from modelpool.registry.signing import trusted_keys
+
+    try:
+        known, counts = trusted_keys(), count_by_key()
+    except ConfigurationError as error:
+        yield Finding("manifests", Status.FAIL, str(error), "correct the keys of [signing]")
+        return
+    foreign = sum(n_versions for key_id, n_versions in counts.items() if key_id not in known)
+    held = ModelVersion.unscoped.exclude(state=ModelVersion.State.DELETED).filter(quarantined_at__isnull=False).count()
+    if foreign:
+        detail = f"{foreign} versions are not signed by a key that is trusted here, and are not loaded"
+        yield Finding(
+            "manifests", Status.WARN, detail, "modelpool manage signing_keys list; add the keys of other nodes"
+        )
+    if held:
+        detail = f"{held} versions are in quarantine"
+        yield Finding(
+            "quarantine", Status.WARN, detail, "look at their reasons in the console, then release or delete them"
+        )
+    if not foreign and not held:
+        yield Finding("manifests", Status.OK, f"{sum(counts.values())} versions, all signed by trusted keys")
 
 
 def _check_workers() -> Iterator[Finding]:
