@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelpool.core.formats import FORMATS
+from modelpool.core.runtime.child import ChildFailed
+from modelpool.core.runtime.hostile_format import SELF_TEST
 from modelpool.core.runtime.isolation import ModelHost
+from modelpool.core.runtime.model_source import ModelSource
 from tests.core.formats import hostile
 
 
@@ -53,3 +61,55 @@ def test_no_process_reports_to_the_maker_of_onnx_runtime(host: ModelHost) -> Non
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
     assert host._zygote is not None
     assert "ORT_DISABLE_TELEMETRY=1" in Path(f"/proc/{host._zygote.pid}/environ").read_text().split("\0")
+
+
+def test_processor_time_of_a_trial_has_an_end(host: ModelHost) -> None:
+    child = host._fork(SELF_TEST, cpu_seconds=1, is_trained=False)
+    source = ModelSource(b'{"attempt": "loop", "arguments": {}}')
+    try:
+        with pytest.raises(ChildFailed, match="used up its CPU time"):
+            child.load(source, timeout_s=60, format=SELF_TEST, signature=None, is_trial=True)
+    finally:
+        child.end()
+        source.close()
+
+
+OWNER = """
+import sys, threading
+from modelpool.core.runtime.isolation import ModelHost
+host = ModelHost(1 << 30)
+attempt = {"timeout_s": 600, "arguments": {}}
+threading.Thread(target=host.try_hostile, args=("loop",), kwargs=attempt, daemon=True).start()
+while host._zygote is None:
+    pass
+print(host._zygote.pid, flush=True)
+threading.Event().wait()
+"""
+
+
+def test_hung_child_ends_with_the_process_that_it_works_for() -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    zygote = int(owner.stdout.readline())
+    owner.stdout.close()
+    children = _wait_for(lambda: Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
+    _wait_for(lambda: Path(f"/proc/{children[0]}/stat").read_text().rpartition(")")[2].split()[0] == "R")
+    owner.kill()
+    owner.wait()
+    for pid in (zygote, *map(int, children)):
+        _wait_for(partial(_is_gone, pid))
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def _wait_for(look: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 20
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+    return found

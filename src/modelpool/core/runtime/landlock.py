@@ -40,7 +40,7 @@ def restrict(readable: Sequence[str]) -> None:
 
 
 def _existing(paths: Iterable[str]) -> list[str]:
-    return [path for path in paths if Path(path).exists()]
+    return [path for path in paths if os.access(path, os.R_OK)]
 
 
 def _allow_reading(ruleset: int, path: str) -> None:

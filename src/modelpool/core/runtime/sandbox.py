@@ -82,10 +82,10 @@ def _limit(*, memory_bytes: int, cpu_seconds: int | None) -> None:
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_NPROC, _MAX_TASKS if most_tasks == resource.RLIM_INFINITY else min(most_tasks, _MAX_TASKS)),
     ]
-    if cpu_seconds is not None:
-        limits.append((resource.RLIMIT_CPU, cpu_seconds))
     for what, value in limits:
         resource.setrlimit(what, (value, value))
+    if cpu_seconds is not None:  # at the first SIGXCPU, which names the reason; at the second SIGKILL
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
 
 
 def _drop_capabilities() -> None:
@@ -120,5 +120,5 @@ def _prctl(option: int, value: int) -> None:
 def readable_places() -> tuple[str, ...]:
     """Return what a model process may read: libraries, and some files of the kernel; found once, before the forks."""
     folders = [*sys.path, sys.prefix, sys.base_prefix, "/lib", "/lib64", "/usr/lib"]
-    found = {os.path.realpath(folder) for folder in folders if folder and Path(folder).exists()} - {"/"}
+    found = {os.path.realpath(folder) for folder in folders if folder and os.access(folder, os.R_OK)} - {"/"}
     return (*sorted(found), *_PSEUDO_FILES)
