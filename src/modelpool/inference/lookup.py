@@ -25,7 +25,7 @@ from modelpool.core.errors import (
 )
 from modelpool.core.names import is_name
 from modelpool.core.runtime.pool import PoolKey
-from modelpool.core.signature import ModelSignature
+from modelpool.core.signature import ModelSignature, TensorSpec
 from modelpool.inference.traffic import TrafficPlan, headers_of
 from modelpool.inference.trust import check_version
 from modelpool.registry.models import ModelVersion, RegisteredModel
@@ -158,7 +158,7 @@ def _route_to(version: ModelVersion, *, tenant: str) -> Route:
         tenant=tenant,
         model=model.name,
         number=version.number,
-        signature=ModelSignature.from_dict(version.signature),
+        signature=_shared(ModelSignature.from_dict(version.signature)),
         format=manifest.serving_format,
         runs_inline=manifest.serving_format == "onnx" and manifest.trust == ModelVersion.Trust.TRAINED,
         artifact_id=artifact.pk,
@@ -168,6 +168,22 @@ def _route_to(version: ModelVersion, *, tenant: str) -> Route:
         is_trained=manifest.trust == ModelVersion.Trust.TRAINED,
         headers=headers_of(version.number),
     )
+
+
+_MAX_SHARED = 1000
+_inputs: dict[tuple[TensorSpec, ...], tuple[TensorSpec, ...]] = {}
+
+
+def _shared(signature: ModelSignature) -> ModelSignature:
+    """Let signatures with the same columns share them: 30 columns take 6 kB, and there are thousands of routes."""
+    while signature.inputs not in _inputs and len(_inputs) >= _MAX_SHARED:
+        _inputs.pop(next(iter(_inputs), ()), None)
+    inputs = _inputs.setdefault(signature.inputs, signature.inputs)
+    example = signature.example
+    if example is not None:
+        names = {spec.name: spec.name for spec in inputs}
+        example = {names.get(name, name): value for name, value in example.items()}
+    return msgspec.structs.replace(signature, inputs=inputs, example=example)
 
 
 @with_database
