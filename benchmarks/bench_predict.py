@@ -1,8 +1,9 @@
-"""Predictions a second beside the limit of the same server: ``python benchmarks/bench_predict.py [--model forest]``.
+"""Predictions a second beside the limit of the same server: ``bench_predict.py [--model forest] [--workers 1 2 3]``.
 
-A bare ASGI callable and ``modelpool serve --workers 1`` run side by side and answer for the same compiled model, one
-row a request; runs are interleaved, and the median of each is compared. The claim: at least 0.8 of the limit, at a 99th
-percentile of at most twice the limit's. Where other programs use the machine, the processor time is the better witness.
+A bare ASGI callable and ``modelpool serve`` run side by side, with as many workers each, and answer for the same
+compiled model, one row a request; runs are interleaved, and the median of each is compared. The claim: at least 0.8 of
+the limit, at a 99th percentile of at most twice the limit's. Where other programs use the machine, the processor time
+is the better witness.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import time
 import urllib.request
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from installation import free_port, running, serving, temporary_installation
 from load import LoadResult, Request, apply_load, generator
 from processes import cpu_seconds
 from report import print_table, write_results
 
+_NAMES = ("bare ASGI (the limit)", "modelpool")
+_HEADINGS = ["server", "workers", "per second", "of the limit", "scaling", "p50 ms", "p99 ms", "CPU µs each", "errors"]
+_SETTLE_S = 4.0  # what begins in the background with a server is not to be measured
 HERE = Path(__file__).resolve().parent
 _PROGRAM = [
     "--no-proxy-headers",
@@ -49,22 +55,26 @@ def main() -> None:
     with temporary_installation() as installation:
         file = installation.home / "compiled.onnx"
         made = installation.run_script("register_model.py", options.model, str(file))
-        bare_port = free_port()
-        bare_env = installation.environment(ONNX_FILE=str(file), MODEL_NAME=options.model, PYTHONPATH=str(HERE))
-        bare = [sys.executable, "-m", "uvicorn", "bare_asgi:app", "--port", str(bare_port), *_PROGRAM]
-        with (
-            running(bare, url=f"http://127.0.0.1:{bare_port}", probe="/", env=bare_env) as limit,
-            serving(installation, workers=1) as ours,
-        ):
-            request = Request.for_row(ours.url, options.model, made)
-            targets = {
-                "bare ASGI (the limit)": Target(replace(request, url=f"{limit.url}/"), limit.process.pid),
-                "modelpool, 1 worker": Target(request, ours.process.pid),
-            }
-            answers = {fetch(target.request) for target in targets.values()}
-            assert len(answers) == 1, answers
-            runs = _measure(targets, options)
-    _report(runs, options)
+        env = installation.environment(ONNX_FILE=str(file), MODEL_NAME=options.model, PYTHONPATH=str(HERE))
+        pairs = {}
+        for workers in options.workers:
+            port = free_port()
+            bare = [sys.executable, "-m", "uvicorn", "bare_asgi:app", "--port", str(port), *_PROGRAM]
+            with (
+                running(
+                    [*bare, "--workers", str(workers)], url=f"http://127.0.0.1:{port}", probe="/", env=env
+                ) as limit,
+                serving(installation, workers=workers) as ours,
+            ):
+                request = Request.for_row(ours.url, options.model, made)
+                targets = [
+                    Target(replace(request, url=f"{limit.url}/"), limit.process.pid),
+                    Target(request, ours.process.pid),
+                ]
+                assert len({fetch(target.request) for target in targets}) == 1
+                time.sleep(_SETTLE_S)
+                pairs[workers] = _measure(targets, options)
+    _report(pairs, options)
 
 
 def _read_options() -> argparse.Namespace:
@@ -73,6 +83,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1], help="such as 1 2 3, to see how it scales")
     return parser.parse_args()
 
 
@@ -92,38 +103,53 @@ class Run:
     cpu_us: float
 
 
-def _measure(targets: dict[str, Target], options: argparse.Namespace) -> dict[str, list[Run]]:
-    runs: dict[str, list[Run]] = {name: [] for name in targets}
-    for target in targets.values():
+Pair = list[list[Run]]
+"""The runs of the limit, and ours."""
+
+
+def _measure(targets: list[Target], options: argparse.Namespace) -> Pair:
+    runs: Pair = [[] for _ in targets]
+    for target in targets:
         apply_load(target.request, connections=options.connections, seconds=1)
     for _ in range(options.rounds):
-        for name, target in targets.items():
+        for target, found in zip(targets, runs, strict=True):
             before = cpu_seconds(target.pid)
             load = apply_load(target.request, connections=options.connections, seconds=options.seconds)
             used = cpu_seconds(target.pid) - before
-            runs[name].append(Run(load, used * 1e6 / (load.per_second * options.seconds)))
+            found.append(Run(load, used * 1e6 / (load.per_second * options.seconds)))
     return runs
 
 
-def _report(runs: dict[str, list[Run]], options: argparse.Namespace) -> None:
-    limit = statistics.median(run.load.per_second for run in next(iter(runs.values())))
-    rows = []
-    for name, found in runs.items():
-        rate = statistics.median(run.load.per_second for run in found)
-        p50, p99 = (statistics.median(getattr(run.load, field) for run in found) for field in ("p50_ms", "p99_ms"))
-        cpu = statistics.median(run.cpu_us for run in found)
-        errors = sum(run.load.errors for run in found)
-        rows.append([name, round(rate), round(rate / limit, 3), p50, p99, round(cpu, 1), errors])
+def _report(pairs: dict[int, Pair], options: argparse.Namespace) -> None:
+    rows: list[list[Any]] = []
+    for workers, pair in pairs.items():
+        rates = [statistics.median(run.load.per_second for run in found) for found in pair]
+        firsts = [statistics.median(run.load.per_second for run in found) for found in next(iter(pairs.values()))]
+        for at, (name, found) in enumerate(zip(_NAMES, pair, strict=True)):
+            p50, p99, cpu = (
+                round(statistics.median(values), 2)
+                for values in (
+                    [run.load.p50_ms for run in found],
+                    [run.load.p99_ms for run in found],
+                    [run.cpu_us for run in found],
+                )
+            )
+            shares = [round(rates[at] / rates[0], 3), round(rates[at] / firsts[at], 2)]
+            rows.append(
+                [name, workers, round(rates[at]), *shares, p50, p99, cpu, sum(run.load.errors for run in found)]
+            )
     print(f"{options.model}, 1 row a request, {options.connections} connections, load by {generator()}")
-    print_table(["server", "per second", "of the limit", "p50 ms", "p99 ms", "CPU µs each", "errors"], rows)
+    print_table(_HEADINGS, rows)
     results = {
         "options": vars(options),
         "load": generator(),
-        "ratio": rows[1][2],
-        "cpu_ratio": round(rows[0][5] / rows[1][5], 3),
-        "runs": {name: [asdict(run) for run in found] for name, found in runs.items()},
+        "ratio": rows[1][3],
+        "cpu_ratio": round(rows[0][7] / rows[1][7], 3),
+        "table": [dict(zip(_HEADINGS, row, strict=True)) for row in rows],
+        "runs": {workers: [[asdict(run) for run in found] for found in pair] for workers, pair in pairs.items()},
     }
-    print(write_results(f"predict_{options.model}_{options.connections}", results))
+    suffix = "" if options.workers == [1] else "_workers"
+    print(write_results(f"predict_{options.model}_{options.connections}{suffix}", results))
 
 
 if __name__ == "__main__":
