@@ -17,6 +17,7 @@ from modelpool.console.formpage import form_page
 from modelpool.console.forms import ModelForm, TrainForm, UploadForm, first_error
 from modelpool.console.pool_table import pool_table
 from modelpool.console.scoping import ScopedAdmin, TenantFilter, actor_for, may_somewhere, post_action
+from modelpool.console.traffic import change_part, end_part, traffic_panel
 from modelpool.core.errors import InvalidField
 from modelpool.http import activating
 from modelpool.inference.current import current_host
@@ -65,6 +66,7 @@ class ModelPoolAdmin(ScopedAdmin):
         """Show the pool, the forms and the latest jobs."""
         return {
             "pool": pool_table(obj),
+            "traffic": traffic_panel(obj),
             "jobs": TrainingJob.objects.for_tenant(obj.tenant).filter(model=obj).order_by("-created_at")[:10],
             "upload_form": UploadForm(),
             "train_form": TrainForm(trainers=_trainer_names()),
@@ -75,6 +77,10 @@ class ModelPoolAdmin(ScopedAdmin):
         return {
             "rollback": self.roll_back,
             "best": self.activate_best,
+            "canary": self.set_canary,
+            "shadow": self.set_shadow,
+            "promote": self.promote,
+            "end": self.end_traffic,
             "upload": self.upload,
             "train": self.train,
             "remove": self.remove,
@@ -92,6 +98,30 @@ class ModelPoolAdmin(ScopedAdmin):
         by, mode = request.POST.get("by", ""), request.POST.get("mode") or None
         version = activating.activate_best(model, by=by, mode=mode, actor=actor_for(request))
         messages.success(request, f"Version {version.number} is the best by {by}, and active.")
+
+    @post_action(Permission.DEVELOP)
+    def set_canary(self, request: HttpRequest, model: RegisteredModel) -> None:
+        """Let another version answer a part of the requests."""
+        share = change_part(request, model, part="canary", actor=actor_for(request))
+        messages.success(request, f"Version {share.version} answers {share.percent:g} % of the requests.")
+
+    @post_action(Permission.DEVELOP)
+    def set_shadow(self, request: HttpRequest, model: RegisteredModel) -> None:
+        """Let another version see copies of the requests."""
+        share = change_part(request, model, part="shadow", actor=actor_for(request))
+        messages.success(request, f"Version {share.version} gets copies of {share.percent:g} % of the requests.")
+
+    @post_action(Permission.DEVELOP)
+    def promote(self, request: HttpRequest, model: RegisteredModel) -> None:
+        """Activate the canary, which ends it."""
+        version = activating.promote(model, actor=actor_for(request))
+        messages.success(request, f"Version {version.number} is active; it is no canary any more.")
+
+    @post_action(Permission.DEVELOP)
+    def end_traffic(self, request: HttpRequest, model: RegisteredModel) -> None:
+        """End the canary, the shadow, or all of the rule."""
+        end_part(model, part=request.POST.get("part", "all"), actor=actor_for(request))
+        messages.success(request, "The rule is changed.")
 
     @post_action(Permission.DEVELOP)
     def upload(self, request: HttpRequest, model: RegisteredModel) -> None:
