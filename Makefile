@@ -56,10 +56,8 @@ types: $(EVERYTHING)  ## Check types (mypy, strict)
 contracts: $(EVERYTHING)  ## Check that imports only point downwards
 	$(BIN)/lint-imports --no-cache
 
-bench: $(EVERYTHING)  ## Measure; each benchmark prints a table and writes JSON
-	@for script in benchmarks/bench_*.py; do \
-	  [ -e "$$script" ] || { echo "there is no benchmark in benchmarks/ yet"; exit 1; }; \
-	  echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+bench: $(EVERYTHING)  ## Measure, and write the tables of the page on performance; ARGS=--quick, ARGS="predict peers"
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: $(EVERYTHING)  ## Build the documentation into docs/_build/html
 	$(TOOLS_HOME) $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -6,6 +6,7 @@ Beside it a script that reads and loads the same bytes, and predicts once. The c
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import statistics
@@ -28,6 +29,7 @@ _FOREST_BYTES = 50_000
 
 def main() -> None:
     """Measure, print and write."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with temporary_installation() as installation:
         made = installation.run_script(
             "register_pool.py", str(_MODELS), str(_FORESTS_IN_TEN), str(installation.home / "forest.onnx")

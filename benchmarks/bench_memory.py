@@ -6,6 +6,7 @@ proportional sizes is what the machine gives; the sum of resident sizes counts s
 
 from __future__ import annotations
 
+import argparse
 import time
 
 from bench_predict import fetch
@@ -20,6 +21,7 @@ _SETTLE_S = 8.0  # until the job worker has loaded its libraries
 
 def main() -> None:
     """Measure, print and write."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with temporary_installation() as installation:
         made = installation.run_script("register_model.py", "logistic", str(installation.home / "compiled.onnx"))
         with serving(installation, workers=2, job_workers=1) as server:

@@ -114,10 +114,13 @@ def _ratios(kind: str, found: list[Figures]) -> dict[str, float]:
     peers = {name: rate for name, rate in rates.items() if name not in own}
     pickled = {name: rate for name, rate in peers.items() if "ONNX" not in name}
     ratios = {f"of {LIMIT}": rates[OURS] / rates[LIMIT]}
+    single = {name: rate for name, rate in pickled.items() if "batching" not in name}
     if pickled:
         ratios["times the best peer"] = rates[OURS] / max(pickled.values())
         if kind == "forest":
             ratios["not compiled, times the best peer"] = rates[NOT_COMPILED] / max(pickled.values())
+            ratios["not compiled, times the best without batching"] = rates[NOT_COMPILED] / max(single.values())
+        ratios["times the best without batching"] = rates[OURS] / max(single.values())
     ratios |= {f"times {name}": rates[OURS] / rate for name, rate in peers.items()}
     return {name: round(value, 2) for name, value in ratios.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -11,22 +12,27 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from load import LoadResult, Request, apply_load
-from processes import cpu_seconds, memory_of
+from processes import cpu_seconds, memory_of, tree_of
 
 COLUMNS = ("server", "per second", "p50 ms", "p99 ms", "CPU µs each", "PSS MiB", "errors")
+_SLOW_S = 8.0
+_SLOW_ROUNDS = 2
+_IDLE_S = 60.0  # until processes of unanswered requests have ended
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
     """A running server. ``request_for`` asks it for the prediction of a row, ``read`` finds it in the answer.
 
-    ``pids`` are the roots of the processes that work for an answer.
+    ``pids`` are the roots of the processes that work for an answer. One that is ``slow`` gets longer runs, but fewer,
+    and is waited for until what it started for unanswered requests has ended.
     """
 
     name: str
     pids: tuple[int, ...]
     request_for: Callable[[list[float]], Request]
     read: Callable[[Any], Any]
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Figures:
 def check_answers(contenders: list[Contender], rows: list[list[float]], expected: list[Any]) -> None:
     """Ask everyone for every row; whoever answers anything but the estimator's prediction ends the benchmark."""
     for contender in contenders:
-        got = [contender.read(_fetch(contender.request_for(row))) for row in rows]
+        got = [contender.read(_fetch(contender.name, contender.request_for(row))) for row in rows]
         if got != expected:
             raise SystemExit(f"{contender.name} answers {got}, and the estimator {expected}")
 
@@ -77,14 +83,15 @@ def hold(
     """Load each in turn, round by round, so that all see the same machine."""
     runs: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
     for contender in contenders:
-        apply_load(contender.request_for(row), connections=connections, seconds=1)
-    for _ in range(rounds):
+        if not contender.slow:
+            apply_load(contender.request_for(row), connections=connections, seconds=1)
+    for number in range(rounds):
         for contender in contenders:
-            before = _cpu_of(contender)
-            load = apply_load(contender.request_for(row), connections=connections, seconds=seconds)
-            used = _cpu_of(contender) - before
-            answered = max(1.0, load.per_second * seconds)
-            runs[contender.name].append(Run(load, used * 1e6 / answered))
+            if not contender.slow:
+                runs[contender.name].append(_run(contender, row, connections, seconds))
+            elif number < _SLOW_ROUNDS:
+                runs[contender.name].append(_run(contender, row, connections, max(seconds, _SLOW_S)))
+                _wait_until_idle(contender)
     return [_median(contender, runs[contender.name]) for contender in contenders]
 
 
@@ -102,15 +109,30 @@ def _median(contender: Contender, runs: list[Run]) -> Figures:
     return Figures(contender.name, rate, p50, p99, cpu, memory, sum(run.load.errors for run in runs))
 
 
+def _run(contender: Contender, row: list[float], connections: int, seconds: float) -> Run:
+    before = _cpu_of(contender)
+    load = apply_load(contender.request_for(row), connections=connections, seconds=seconds)
+    used = _cpu_of(contender) - before
+    return Run(load, used * 1e6 / max(1.0, load.per_second * seconds))
+
+
+def _wait_until_idle(contender: Contender) -> None:
+    deadline = time.monotonic() + _IDLE_S
+    while any(len(tree_of(pid)) > 1 for pid in contender.pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def _cpu_of(contender: Contender) -> float:
     return sum(cpu_seconds(pid) for pid in contender.pids)
 
 
-def _fetch(request: Request) -> Any:
+def _fetch(name: str, request: Request) -> Any:
     call = urllib.request.Request(request.url, request.body, request.headers, method="POST")
     try:
         with urllib.request.urlopen(call, timeout=60) as response:
             return json.loads(response.read())
     except urllib.error.HTTPError as error:
         said = error.read().decode(errors="replace")[-2000:]
-        raise SystemExit(f"{request.url} answers {error.code} to {request.body[:300]!r}: {said}") from error
+        raise SystemExit(f"{name} answers {error.code} to {request.body[:300]!r}: {said}") from error
+    except OSError as error:
+        raise SystemExit(f"{name} does not answer: {error}") from error

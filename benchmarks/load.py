@@ -65,7 +65,19 @@ def _run_wrk(request: Request, *, connections: int, seconds: float) -> LoadResul
         script = Path(folder) / "post.lua"
         script.write_text("\n".join(lines))
         threads = str(min(2, connections))
-        options = ["-t", threads, "-c", str(connections), "-d", f"{seconds:.0f}s", "--latency", "-s", str(script)]
+        options = [
+            "-t",
+            threads,
+            "-c",
+            str(connections),
+            "-d",
+            f"{seconds:.0f}s",
+            "--latency",
+            "--timeout",
+            "30s",
+            "-s",
+            str(script),
+        ]
         text = subprocess.run(["wrk", *options, request.url], capture_output=True, text=True, check=True).stdout
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     failed = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)

@@ -60,14 +60,14 @@ def bare_server(app: str, fitted: Fitted, *, env: dict[str, str]) -> Iterator[Se
         yield server
 
 
-def contender(name: str, servers: list[Server], url: str, key: str = "") -> Contender:
+def contender(name: str, servers: list[Server], url: str, key: str = "", slow: bool = False) -> Contender:
     """One that takes ``instances`` and gives ``predictions``; all ``servers`` work for its answers."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
 
     def request_for(row: list[float]) -> Request:
         return Request(url, json.dumps({"instances": [row]}).encode(), headers)
 
-    return Contender(name, tuple(server.process.pid for server in servers), request_for, _first_prediction)
+    return Contender(name, tuple(server.process.pid for server in servers), request_for, _first_prediction, slow)
 
 
 def _first_prediction(answer: Any) -> Any:
