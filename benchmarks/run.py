@@ -15,10 +15,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 _QUICK = "--seconds 1 --rounds 1"
+_PREDICT = ["--model logistic", "--model forest", "--model logistic --connections 1", "--workers 1 2 --seconds 2"]
 
 # for each, the options of its runs, and of its run when all shall be quick
 PLAN: dict[str, tuple[list[str], str]] = {
-    "predict": (["--model logistic", "--model forest", "--model logistic --connections 1"], _QUICK),
+    "predict": (_PREDICT, _QUICK),
     "peers": (["--seconds 2 --rounds 3"], _QUICK),
     "border": (["--seconds 3 --rounds 3"], _QUICK),
     "batching": (["--seconds 3 --rounds 3"], _QUICK),

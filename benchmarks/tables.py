@@ -129,6 +129,11 @@ def _processes(result: dict[str, Any]) -> Iterator[Table]:
     yield "", keys, [[process[key] for key in keys] for process in result["processes"]]
 
 
+def _listed(result: dict[str, Any]) -> Iterator[Table]:
+    keys = list(result["table"][0])
+    yield "", keys, [[row[key] for key in keys] for row in result["table"]]
+
+
 def _stages(result: dict[str, Any]) -> Iterator[Table]:
     yield "", ["stage", "µs"], [["· " * depth + name, value] for depth, name, value in result["stages"]]
 
@@ -154,6 +159,7 @@ _SHAPES: dict[str, Callable[[dict[str, Any]], Iterator[Table]]] = {
     "runs": _runs,
     "phases": _phases,
     "processes": _processes,
+    "table": _listed,
     "stages": _stages,
     "ratios": _ratios,
 }
