@@ -33,7 +33,9 @@ def verify_version(version: ModelVersion, *, keys: Mapping[str, VerifyingKey] | 
     """Return the manifest of a version that is just what its maker signed, as far as its row tells.
 
     The row, and the rows of its files as far as they are loaded with it, are compared with the manifest; the bytes
-    are compared with its digests by whoever reads them. Takes about a quarter of a millisecond. Raises :class:`UntrustedManifest`.
+    are compared with its digests by whoever reads them. Takes about a quarter of a millisecond.
+
+    Raises :class:`UntrustedManifest`.
     """
     if version.manifest is None or version.manifest_signature is None:
         raise UntrustedManifest("nobody has signed it", fault="unsigned")
