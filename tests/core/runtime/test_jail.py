@@ -50,7 +50,10 @@ def target(tmp_path: Path) -> Iterator[dict[str, Any]]:
     assert os.listdir(tmp_path) == ["secret"]  # noqa: PTH208
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS)
+@pytest.mark.parametrize(
+    "attempt",
+    [pytest.param(name, marks=pytest.mark.slow if name == "load a tree that loops" else ()) for name in ATTEMPTS],
+)
 def test_attempt_is_stopped(attempt: str, host: ModelHost, target: dict[str, Any]) -> None:
     ended = host.try_hostile(attempt, timeout_s=30, arguments=target)
     assert ended in ({OTHERWISE[attempt]} if attempt in OTHERWISE else REFUSALS)
