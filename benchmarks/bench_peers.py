@@ -5,7 +5,7 @@ worker each, in one run on one machine. All servers are up at once and are loade
 checked before and after. Peers serve what their users give them, the pickled estimator; Modelpool serves the form it
 compiled, which is what is claimed. A further row is the same forest not compiled, and MLflow with our compiled file.
 
-The first run installs the peers into ``.bench/`` (minutes, 1.6 GB); later runs find them there.
+The first run installs the peers into ``.bench/`` (minutes, 1.1 GB); later runs find them there.
 """
 
 from __future__ import annotations
