@@ -23,7 +23,7 @@ WEB = "modelpool.server.web"
 def test_a_process_that_hangs_is_replaced_and_one_that_pauses_is_not(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    (home / "modelpool.toml").write_text('[server]\nhang_timeout = "3s"\n')
+    (home / "modelpool.toml").write_text('[server]\nhang_timeout = "6s"\n')
     with serve_modelpool(home, "--workers", "2", "--job-workers", "0") as served:
         wait_until(lambda: len(children_running(served.process.pid, WEB)) == 2, "two processes")
         pausing, hanging = children_running(served.process.pid, WEB)
@@ -34,7 +34,7 @@ def test_a_process_that_hangs_is_replaced_and_one_that_pauses_is_not(tmp_path: P
         wait_until(lambda: hanging not in children_running(served.process.pid, WEB), "its end")
         wait_until(lambda: len(children_running(served.process.pid, WEB)) == 2, "another one")
         assert pausing in children_running(served.process.pid, WEB)
-        assert f"(process {hanging}) gave no sign of life for 3 s" in served.log()
+        assert f"(process {hanging}) gave no sign of life for 6 s" in served.log()
         assert f"(process {pausing}) gave no sign" not in served.log()
         assert httpx.get(f"{served.url}/healthz").status_code == 200
 
