@@ -26,6 +26,7 @@ _WORKERS = 2
 _CONNECTIONS = 16
 _FORESTS_IN_TEN = 1
 _SETTLE_S = 2.0
+_WARM_UPS = 50
 _SELF_TEST_S = 90.0
 
 
@@ -91,11 +92,11 @@ def main() -> None:
 
 def _measure(server: Server, requests: PoolRequests, arguments: argparse.Namespace) -> dict[str, Any]:
     count, chance = arguments.models, random.Random(11)
-    _ask(requests, cycling(20, total=400))  # both kinds in both processes: libraries, threads and connections are there
-    time.sleep(_SETTLE_S)
+    _warm_up(server, requests)
     wait_for_self_test(server)
+    time.sleep(_SETTLE_S)
     base_mib = Watch(server).now()
-    # twenty models are in memory already: what they hold belongs to the growth
+    # some models are in memory already: what they hold belongs to the growth
     held_mib = _metrics(server)["modelpool_pool_bytes"] / 2**20
     phases = {}
     for name, numbers in (
@@ -128,6 +129,15 @@ def _measure(server: Server, requests: PoolRequests, arguments: argparse.Namespa
         "held_mib": found["modelpool_pool_bytes"] / 2**20,
         "phases": phases,
     }
+
+
+def _warm_up(server: Server, requests: PoolRequests) -> None:
+    """Have both kinds loaded in each process: libraries, threads and connections are there."""
+    for _ in range(_WARM_UPS):
+        _ask(requests, cycling(20, total=400))
+        if _metrics(server).get("modelpool_pool_models", 0) >= 20 * _WORKERS:
+            return
+    raise RuntimeError("not every process got requests")
 
 
 def _ask(requests: PoolRequests, numbers: Any) -> Outcome:
