@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from modelpool.core.comparisons import Compared, Figures
 from modelpool.core.runtime.pool import Holding, PoolKey
-from modelpool.monitoring.models import LoadedVersion, ServingProcess, VersionUse
+from modelpool.monitoring.models import LoadedVersion, ServingProcess, TrafficFigures, VersionUse
 from modelpool.monitoring.querysets import STALE_AFTER
-from modelpool.monitoring.traffic import add_figures, prune_figures
+from modelpool.monitoring.traffic import add_figures
 
 _KEEP_USE = timedelta(days=90)
 _BATCH = 500
@@ -99,4 +99,4 @@ def prune() -> None:
     """Delete the rows of dead processes, and use of long ago."""
     ServingProcess.objects.filter(seen_at__lt=timezone.now() - STALE_AFTER).delete()
     VersionUse.unscoped.filter(day__lt=datetime.now(UTC).date() - _KEEP_USE).delete()
-    prune_figures()
+    TrafficFigures.unscoped.filter(hour__lt=timezone.now() - _KEEP_USE).delete()

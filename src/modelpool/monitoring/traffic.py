@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,6 @@ from modelpool.core.comparisons import Buckets, Compared, Figures, quantile
 from modelpool.monitoring.models import TrafficFigures
 from modelpool.registry.models import RegisteredModel
 
-_KEEP = timedelta(days=90)
 _FIELDS = tuple(Figures.__slots__)
 _BUCKETS = ("latency", "main_latency")
 
@@ -79,9 +78,9 @@ def add_figures(figures: Mapping[Compared, Figures]) -> None:
         where |= {"version": about.version, "against": about.against}
         with transaction.atomic():
             fresh = TrafficFigures(tenant_id=about.tenant_id, **where)
-            TrafficFigures.unscoped.bulk_create([fresh], ignore_conflicts=True)
-            rows = TrafficFigures.objects.for_tenant(about.tenant_id).select_for_update(no_key=True)
-            row = rows.get(**where)
+            rows = TrafficFigures.objects.for_tenant(about.tenant_id)
+            rows.bulk_create([fresh], ignore_conflicts=True)
+            row = rows.select_for_update(no_key=True).get(**where)
             total = _figures_of(row)
             total.add(figures[about])
             for name, value in asdict(total).items():
@@ -106,11 +105,6 @@ def traffic_report(model: RegisteredModel, *, rule: UUID, since: datetime | None
         versions=[_version_report(version, figures) for (version, against), figures in pairs if not against],
         shadows=[_shadow_report(*pair, figures) for pair, figures in pairs if pair[1]],
     )
-
-
-def prune_figures() -> None:
-    """Delete figures of long ago."""
-    TrafficFigures.unscoped.filter(hour__lt=timezone.now() - _KEEP).delete()
 
 
 def _hour_of(moment: datetime) -> datetime:
