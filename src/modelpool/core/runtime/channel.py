@@ -170,7 +170,16 @@ class LoopChannel:
         child = self._child
         assert child is not None
         self._let_go()
-        if self._model.lock.locked() or not child.has_spoken():  # a thread asked
+        if not self._model.lock.acquire(blocking=False):  # a thread asked
+            return
+        try:
+            child.channel.setblocking(False)  # a thread's timeout would hold up the loop
+            has_spoken = child.has_spoken()
+        except OSError:
+            has_spoken = False
+        finally:
+            self._model.lock.release()
+        if not has_spoken:
             return
 
         def end() -> None:
