@@ -116,9 +116,9 @@ def test_a_process_that_grew_by_more_than_its_models_holds_fewer() -> None:
     for number in range(100):
         with pool.use(PoolKey("t", "m", number), lambda: Model(MIB)):
             pass
-    upkeep.adjust(110 * MIB)
+    upkeep.adjust(102 * MIB)
     assert pool.stats().held_bytes == 100 * MIB
-    upkeep.adjust(140 * MIB)
+    upkeep.adjust(132 * MIB)
     assert pool.stats().held_bytes == 70 * MIB
     upkeep.adjust(900 * MIB)
     assert pool.stats().held_bytes == 50 * MIB

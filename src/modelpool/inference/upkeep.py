@@ -13,7 +13,7 @@ from modelpool.core.runtime.pool import ModelPool
 logger = logging.getLogger(__name__)
 
 _MEASURE_S = 30.0
-_SLACK = 0.1
+_SLACK = 0.02
 """Of the budget: growth beside the models, such as caches and requests, that is nobody's."""
 
 
@@ -53,7 +53,7 @@ class Upkeep:
     """Compares what the pool believes with what the process takes; :meth:`run` is called every few seconds.
 
     Child processes of models are measured again each half minute, for they may leak. Where this process grew by more
-    than its models and a tenth of the budget, the pool holds as much less, but never less than half.
+    than its models and a fiftieth of the budget, the pool holds as much less, but never less than half.
     """
 
     def __init__(self, pool: ModelPool[Any], budget_bytes: int, *, meter: PoolMeter) -> None:
