@@ -146,7 +146,11 @@ def _report(pairs: dict[int, Pair], options: argparse.Namespace) -> None:
         "ratio": rows[1][3],
         "cpu_ratio": round(rows[0][7] / rows[1][7], 3),
         "table": [dict(zip(_HEADINGS, row, strict=True)) for row in rows],
-        "runs": {workers: [[asdict(run) for run in found] for found in pair] for workers, pair in pairs.items()},
+        "runs": {
+            f"{name}, {workers} worker{'s' * (workers > 1)}": [asdict(run) for run in found]
+            for workers, pair in pairs.items()
+            for name, found in zip(_NAMES, pair, strict=True)
+        },
     }
     suffix = "" if options.workers == [1] else "_workers"
     print(write_results(f"predict_{options.model}_{options.connections}{suffix}", results))

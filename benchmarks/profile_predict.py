@@ -18,6 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from installation import temporary_installation
 from report import print_table, write_results
 
@@ -69,9 +70,10 @@ async def _measure(made: dict[str, Any], model: str) -> list[Stage]:
     from modelpool.inference.data_plane import DataPlane
     from modelpool.inference.fast_lane import FastLane
 
-    plane = DataPlane(conf.settings().serving)
+    settings = msgspec.structs.replace(conf.settings().serving, inline_limit=conf.Duration(1.0))  # whatever else runs
+    plane = DataPlane(settings)
     plane.start()
-    lane = FastLane(_nobody, plane, settings=conf.settings().serving)
+    lane = FastLane(_nobody, plane, settings=settings)
     try:
         return await _stages_of(lane, plane, made, model)
     finally:
