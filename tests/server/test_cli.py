@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.conftest import wait_until
 from tests.servers.modelpool import inherited_environment
 
 pytestmark = pytest.mark.slow
@@ -51,7 +52,7 @@ def empty_home(tmp_path: Path) -> str:
 
 def test_help_and_version_need_no_server():
     assert run("--version").stdout.startswith("modelpool ")
-    for group in ("", "tenant", "key", "user", "store", "config", "jobs"):
+    for group in ("", "tenant", "key", "user", "store", "config", "jobs", "traffic"):
         assert "Usage: modelpool" in run(*group.split(), "--help").stdout
 
 
@@ -264,6 +265,38 @@ def test_active_version_and_aliases_are_moved(client, document, jobs):
     assert document("predict", "flowers", _ROWS, "--alias", "champion")["version"] == 2
     client("alias", "flowers", "champion", "--delete")
     assert client("alias", "flowers", "champion", check=False).returncode == 1
+
+
+def test_traffic_is_divided_shown_compared_and_ended(client, document, jobs):
+    client("activate", "flowers", "1")
+    rule = document("traffic", "set", "flowers", "--canary", "2=100", "--sticky-header", "X-Customer")
+    assert (rule["canary"], rule["sticky_header"]) == ({"version": 2, "percent": 100.0}, "X-Customer")
+    assert document("traffic", "show", "flowers")["id"] == rule["id"]
+    shown = client("traffic", "show", "flowers").stdout
+    assert "version 2, 100 %" in shown
+    wait_until(lambda: document("predict", "flowers", _ROWS)["version"] == 2, "the canary to answer")
+    wait_until(lambda: document("traffic", "report", "flowers")["versions"], "its figures", timeout_s=30)
+    report = document("traffic", "report", "flowers", "--since", "2020-01-01", "--rule", rule["id"])
+    assert [row["version"] for row in report["versions"]] == [2]
+    assert "p95" in client("traffic", "report", "flowers").stdout
+    assert document("traffic", "report", "flowers", "--since", "2999-01-01")["versions"] == []
+    split = document("traffic", "set", "flowers", "--split", "1=50", "--split", "2=50")
+    assert [part["percent"] for part in split["split"]] == [50.0, 50.0]
+    assert document("traffic", "set", "flowers", "--shadow", "2=10")["shadow"] == {"version": 2, "percent": 10.0}
+    client("traffic", "end", "flowers")
+    for command in ("show", "end", "report"):
+        assert client("traffic", command, "flowers", check=False).returncode == 1
+
+
+def test_traffic_that_is_wrong_is_refused_with_the_option_or_the_field(client, jobs):
+    assert client("traffic", "set", "flowers", check=False).returncode == 2
+    crooked = client("traffic", "set", "flowers", "--canary", "2", check=False)
+    assert (crooked.returncode, "VERSION=PERCENT" in crooked.stderr) == (2, True)
+    assert client("traffic", "report", "flowers", "--since", "soon", check=False).returncode == 2
+    unknown = client("traffic", "set", "flowers", "--canary", "77=5", check=False)
+    assert (unknown.returncode, "canary" in unknown.stderr) == (1, True)
+    uneven = client("traffic", "set", "flowers", "--split", "1=50", "--split", "2=40", check=False)
+    assert (uneven.returncode, "90" in uneven.stderr) == (1, True)
 
 
 def test_files_are_pulled_pushed_and_deleted(client, document, jobs, tmp_path):

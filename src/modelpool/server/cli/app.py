@@ -11,7 +11,7 @@ import typer
 from modelpool import __version__
 from modelpool.core.errors import ConfigurationError, ModelpoolError
 from modelpool.server.cli import config, doctor, keys, serving, stores, tenants, users
-from modelpool.server.cli.client import activation, jobs, login, models, prediction, training, transfer
+from modelpool.server.cli.client import activation, jobs, login, models, prediction, traffic, training, transfer
 from modelpool.server.cli.output import print_error
 from modelpool.server.process import EXIT_CONFIGURATION
 
@@ -29,6 +29,7 @@ for name, group in {"tenant": tenants, "key": keys, "user": users, "store": stor
 for client in (login, models, training, transfer, activation, prediction):
     client.register(app)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(traffic.app, name="traffic")
 
 
 def _print_version(is_asked: bool) -> None:
