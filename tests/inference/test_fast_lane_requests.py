@@ -23,6 +23,8 @@ from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
 from modelpool.inference.metrics import METERS
 from modelpool.server.protocol import guarded, sweep_connections
+from modelpool.tenants import services as tenant_services
+from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
 
 PATH = "/api/v1/tenants/acme/models/churn/predict"
@@ -118,6 +120,43 @@ def test_answers_over_a_real_connection(server: Server, key: str) -> None:
     assert answer.endswith(b'{"predictions":["yes"],"model":"churn","version":1}')
     for header in (b"content-type: application/json", b"cache-control: no-store", b"x-content-type-options: nosniff"):
         assert header in answer
+
+
+def test_a_head_that_comes_again_is_checked_again(
+    server: Server, key: str, register: Any, no_model: bytes, tenant: Tenant, actor: Actor
+) -> None:
+    """What may have changed between two equal heads: the body, the key, the version that answers."""
+    with closing(server.connect()) as connection:
+
+        def ask(body: bytes = BODY) -> tuple[int, bytes]:
+            connection.sendall(request(key, body=body))
+            return read_answer(connection)
+
+        ids = set()
+        for _ in range(3):
+            status, answer = ask()
+            assert (status, b'"yes"' in answer) == (200, True)
+            ids |= set(re.findall(rb"x-request-id: (\S+)", answer))
+        assert len(ids) == 3
+        assert b'["no","yes"]' in ask(b'{"instances": [[-1, -1, -1], [2, 2, 2]]}')[1]
+        assert ask(b'{"instances": [[1, 1]]}')[0] == 422
+        assert ask(b"{")[0] == 400
+        assert ask(b" " * 2001)[0] == 413
+    with closing(server.connect()) as connection:
+        assert b'"version":1' in ask()[1]
+        register(tenant, "churn", no_model)
+        wait_until(lambda: b'"version":2' in ask()[1])
+        assert b'"no"' in ask()[1]
+        (found,) = tenant_services.keys_of(tenant)
+        tenant_services.revoke_key(found.pk, tenant=tenant, actor=actor)
+        wait_until(lambda: ask()[0] == 401)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_pipelined_requests_are_answered_in_order(server: Server, key: str) -> None:

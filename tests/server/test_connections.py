@@ -50,8 +50,10 @@ class Application:
         if head.path.startswith("/other"):
             return None
         self.short += 1
-        if head.path.startswith("/slow"):
+        if head.path.startswith("/slow") or body == b"slow":
             return lambda _, __, send: self._answer(head.path, body, send)
+        if body == b"other":
+            return None
         return _answer_to(head.path, body)
 
 
@@ -156,6 +158,24 @@ def test_the_short_way_is_taken(server: Server, request: pytest.FixtureRequest) 
     before = server.application.short
     assert bodies_of(server.ask(post("/quick"))) == [b"/quick=b"]
     assert (server.application.short > before) == ("short way" in request.node.name)
+
+
+def test_a_head_that_comes_again_is_answered_like_the_first(server: Server) -> None:
+    bodies = [b"a", b"bc", b"slow", b"", b"other", b"d" * 5000, b"slow", b"slow", b"e"]
+    with closing(server.connect()) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for body in bodies * 2:
+            connection.sendall(post("/quick", body))
+            assert read_answers(connection, 1) == [b"/quick=" + body]
+        whole = post("/quick", b"in two pieces")
+        connection.sendall(whole[:-4])
+        time.sleep(_SLOW_S)
+        connection.sendall(whole[-4:] + post("/quick", b"2") + post("/quick", b"slow") + post("/quick", b"4"))
+        assert read_answers(connection, 4) == [b"/quick=in two pieces", b"/quick=2", b"/quick=slow", b"/quick=4"]
+        connection.sendall(post("/quick", b"5"))
+        assert read_answers(connection, 1) == [b"/quick=5"]
+        connection.sendall(post("/quick", b"6", "Connection: close"))
+        assert bodies_of(read_to_end(connection)) == [b"/quick=6"]
 
 
 def test_pipelined_answers_come_in_order(server: Server) -> None:

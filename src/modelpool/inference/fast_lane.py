@@ -14,19 +14,19 @@ import itertools
 import logging
 import secrets
 from collections.abc import Awaitable, Generator
-from functools import partial
+from functools import lru_cache, partial
 from time import monotonic
 from typing import Any
 
 from modelpool.conf import ServingSettings
-from modelpool.core.errors import MethodNotAllowed, Overloaded, PermissionDenied, TenantNotFound
+from modelpool.core.errors import MethodNotAllowed, Overloaded, PermissionDenied, TenantNotFound, TooLarge
 from modelpool.core.metrics import catalogue
 from modelpool.core.problems import MEDIA_TYPE, problem_of
 from modelpool.core.tracing import Trace, current_tracer
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.lookup import Route, RouteKey
 from modelpool.inference.metrics import METERS
-from modelpool.inference.principals import KnownKey
+from modelpool.inference.principals import KnownKey, digest_for_cache
 from modelpool.inference.requests import (
     MAX_PATH,
     PREFIX,
@@ -35,11 +35,13 @@ from modelpool.inference.requests import (
     ASGIApp,
     Begun,
     ClientGone,
+    FixedHeaders,
     Head,
     Receive,
     Scope,
     Send,
     Steps,
+    Way,
     check_once,
     declared_length,
     go_on,
@@ -58,12 +60,14 @@ BODY_TIMEOUT_S = 60.0
 
 _BEARER = b"Bearer mp_"
 _BEARER_CHARS = len(b"Bearer ")
-_COMMON = [
-    (b"content-type", b"application/json"),
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-]
-_PROBLEM = [(b"content-type", MEDIA_TYPE.encode()), *_COMMON[1:]]
+_COMMON = FixedHeaders.of(
+    [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+)
+_PROBLEM = [(b"content-type", MEDIA_TYPE.encode()), *_COMMON.headers[1:]]
 _METHODS = ("POST", "OPTIONS")
 _ALLOW = (b"allow", ", ".join(_METHODS).encode())
 _CLOSING = frozenset({408, 411, 413})
@@ -75,12 +79,10 @@ _CLIENT_GONE = 499  # only counted: nobody is left to read it
 class Ask:
     """One prediction on its way; ``body`` is there already, or is read from ``receive``."""
 
-    __slots__ = ("body", "chosen_at", "head", "key", "plan", "receive", "request_id", "route", "trace")
+    __slots__ = ("body", "chosen_at", "head", "plan", "receive", "request_id", "route", "trace", "way")
 
-    def __init__(
-        self, key: RouteKey, head: Head, request_id: bytes, *, body: bytes | None, receive: Receive | None
-    ) -> None:
-        self.key = key
+    def __init__(self, way: Way, head: Head, request_id: bytes, *, body: bytes | None, receive: Receive | None) -> None:
+        self.way = way
         self.head = head
         self.request_id = request_id
         self.body = body
@@ -152,16 +154,13 @@ class FastLane:
 
     def _steps(self, head: Head, *, body: bytes | None = None, receive: Receive | None = None) -> Steps | None:
         """Return the way to an answer, or ``None`` for what is no prediction with a key of ours."""
-        path, headers = head.path, head.headers
-        if not path.endswith(SUFFIX) or not path.startswith(PREFIX) or len(path) > MAX_PATH:
+        way = head.way or _way_of(head)
+        if way is None:
             return None
-        key = parse_path(path)
-        if key is None or not headers.get(b"authorization", b"").startswith(_BEARER):
-            return None
-        request_id = headers.get(b"x-request-id")
-        if request_id is None or not is_request_id(request_id):
+        request_id = way.request_id
+        if request_id is None:
             request_id = b"%b%x" % (self._id_prefix, next(self._ids))
-        return self._answer(Ask(key, head, request_id, body=body, receive=receive))
+        return self._answer(Ask(way, head, request_id, body=body, receive=receive))
 
     def _answer(self, ask: Ask) -> Steps:
         """Predict and count; every error but :class:`ClientGone` has an answer."""
@@ -185,7 +184,7 @@ class FastLane:
                 answer.headers.extend(ask.route.headers)
         finally:
             self.under_way -= 1
-            route = None if status in _NAMELESS else ask.route or self._find_route(ask.key)
+            route = None if status in _NAMELESS else ask.route or self._find_route(ask.way.key)
             self._count(route, status, monotonic() - began)
             if route is not None and route.variant and status != _CLIENT_GONE:
                 self._plane.comparisons.answered(route, status, monotonic() - ask.chosen_at)
@@ -195,26 +194,25 @@ class FastLane:
 
     def _predict(self, ask: Ask) -> Generator[Awaitable[Any], Any, bytes]:
         """Return the body of the answer, yielding what must be awaited; what is no prediction is raised."""
-        head, headers = ask.head, ask.head.headers
-        if len(head.sent) != len(headers):
-            check_once(head)
+        way = ask.way
         if self.under_way > self._max_under_way:
             raise Overloaded("The server has more predictions under way than it takes; try again.")
-        secret = headers[b"authorization"][_BEARER_CHARS:]
-        known: KnownKey = self._find_key(secret) or (yield self._plane.load_key(secret))
-        self._check_key(known, ask.key)
-        if head.method != "POST":
-            raise MethodNotAllowed(head.method, _METHODS)
-        declared_length(headers, limit=self._max_body)
-        method = method_of_query(head.query) if head.query else None
+        known: KnownKey
+        if way.is_checked:
+            known = self._find_key(way.key_digest) or (yield self._plane.load_key(_secret_of(ask.head)))
+            self._check_key(known, way.key)
+        else:
+            known = yield from self._check(ask)
         body = ask.body
         if body is None:
             assert ask.receive is not None
             arriving = receive_whole(ask.receive, limit=self._max_body, timeout_s=self._body_timeout_s)
             ask.body = body = arriving if isinstance(arriving, bytes) else (yield arriving)
+        elif len(body) > self._max_body:
+            raise TooLarge(self._max_body)
         if known.limiter is not None:
             known.limiter.admit()
-        route: Route = self._find_route(ask.key) or (yield self._plane.load_route(ask.key))
+        route: Route = self._find_route(way.key) or (yield self._plane.load_route(way.key))
         route = route if route.traffic is None else _choose(route.traffic, ask)
         ask.route = route
         if ask.trace is not None:
@@ -222,13 +220,30 @@ class FastLane:
         entry = self._pool.pin(route.key) or (yield self._plane.load_entry(route))
         if ask.trace is not None:
             ask.trace.mark("load")
-        content_type = headers.get(b"content-type", b"")
-        answer = self._plane.answer(entry, body, content_type=content_type, method=method, trace=ask.trace)
+        answer = self._plane.answer(entry, body, content_type=way.content_type, method=way.method, trace=ask.trace)
         if not isinstance(answer, bytes):
             answer = yield answer
         if ask.trace is not None:
             ask.trace.mark("compute")
         return answer
+
+    def _check(self, ask: Ask) -> Generator[Awaitable[Any], Any, KnownKey]:
+        """Check a head that was not seen before, and note in its way what need not be asked again."""
+        head, way = ask.head, ask.way
+        if len(head.sent) != len(head.headers):
+            check_once(head)
+        secret = _secret_of(head)
+        digest = digest_for_cache(secret)
+        known: KnownKey = self._find_key(digest) or (yield self._plane.load_key(secret))
+        self._check_key(known, way.key)
+        if head.method != "POST":
+            raise MethodNotAllowed(head.method, _METHODS)
+        declared_length(head.headers, limit=self._max_body)
+        way.method = method_of_query(head.query) if head.query else None
+        way.content_type = head.headers.get(b"content-type", b"")
+        way.key_digest = digest
+        way.is_checked = True
+        return known
 
     def _mirror(self, ask: Ask, answer: bytes) -> None:
         """Offer an answered request to the shadow of its model."""
@@ -239,8 +254,8 @@ class FastLane:
             ask.plan,
             ask.route,
             body=ask.body,
-            content_type=ask.head.headers.get(b"content-type", b""),
-            method=method_of_query(ask.head.query) if ask.head.query else None,
+            content_type=ask.way.content_type,
+            method=ask.way.method,
             answer=answer,
             seconds=monotonic() - ask.chosen_at,
         )
@@ -279,10 +294,31 @@ def _end_trace(trace: Trace, ask: Ask, route: Route | None, *, status: int) -> N
 
 
 def _answer_with(body: bytes, ask: Ask) -> Answer:
-    headers = [*_COMMON, (b"content-length", b"%d" % len(body)), (b"x-request-id", ask.request_id)]
-    if ask.route is not None:
-        headers += ask.route.headers
-    return Answer(200, headers, body)
+    headers = [(b"content-length", b"%d" % len(body)), (b"x-request-id", ask.request_id)]
+    fixed = _COMMON if ask.route is None else _fixed_headers(ask.route.headers)
+    return Answer(200, headers, body, fixed=fixed)
+
+
+@lru_cache(maxsize=4096)
+def _fixed_headers(of_route: tuple[tuple[bytes, bytes], ...]) -> FixedHeaders:
+    return FixedHeaders.of([*_COMMON.headers, *of_route])
+
+
+def _secret_of(head: Head) -> bytes:
+    return head.headers[b"authorization"][_BEARER_CHARS:]
+
+
+def _way_of(head: Head) -> Way | None:
+    """Note on the head whose prediction it asks for; ``None`` for what is no prediction with a key of ours."""
+    path, headers = head.path, head.headers
+    if not path.endswith(SUFFIX) or not path.startswith(PREFIX) or len(path) > MAX_PATH:
+        return None
+    key = parse_path(path)
+    if key is None or not headers.get(b"authorization", b"").startswith(_BEARER):
+        return None
+    request_id = headers.get(b"x-request-id")
+    head.way = Way(key, request_id if request_id is not None and is_request_id(request_id) else None)
+    return head.way
 
 
 def _refusal_of(error: Exception, *, request_id: bytes, is_head: bool) -> Answer:

@@ -39,6 +39,11 @@ class KnownKey:
         self.was_used = False
 
 
+def digest_for_cache(secret: bytes) -> bytes:
+    """Return what a :class:`KeyCache` knows a secret by."""
+    return blake2b(secret).digest()
+
+
 class KeyCache:
     """Keys by a digest of their secret; secrets themselves are not kept.
 
@@ -52,9 +57,12 @@ class KeyCache:
         )
         self._get = self._cache.entries.get
 
-    def find(self, secret: bytes) -> KnownKey | None:
-        """Return the key, or ``None`` to ask the database; raise :class:`NotAuthenticated` for an expired one."""
-        known = self._get(blake2b(secret).digest())
+    def find(self, digest: bytes) -> KnownKey | None:
+        """Return the key of a secret with this :func:`digest_for_cache`, or ``None`` to ask the database.
+
+        Raises :class:`NotAuthenticated` for one that has expired.
+        """
+        known = self._get(digest)
         if known is not None:
             if known.expires_at is not None and known.expires_at <= time.time():
                 raise NotAuthenticated
@@ -65,12 +73,12 @@ class KeyCache:
         """Raise :class:`NotAuthenticated` for a secret that cannot be valid, or was refused a moment ago."""
         if not looks_like_secret(secret.decode("latin-1")):
             raise NotAuthenticated
-        self._cache.raise_refusal(blake2b(secret).digest())
+        self._cache.raise_refusal(digest_for_cache(secret))
 
     def load(self, secret: bytes) -> KnownKey:
         """Ask the database; raise :class:`NotAuthenticated`."""
         digest = digest_of(secret.decode("latin-1"))
-        return self._cache.fill(blake2b(secret).digest(), lambda _: _read_key(digest))
+        return self._cache.fill(digest_for_cache(secret), lambda _: _read_key(digest))
 
     def forget(self, digests: set[str], *, tenants: set[UUID]) -> None:
         """Drop the keys of these digests (SHA-256, as in the database), and those of these tenants."""

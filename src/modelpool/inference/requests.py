@@ -7,7 +7,7 @@ import re
 import types
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -52,23 +52,61 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole; nobody is left to answer."""
 
 
-class Head(msgspec.Struct, frozen=True):
-    """The head of a request; ``headers`` holds the last of those that are in ``sent`` more than once."""
+class Way(msgspec.Struct):
+    """What a head says, worked out once: whose prediction it asks for, and how.
+
+    ``request_id`` is the client's own, if it sent a harmless one. The rest is there when ``is_checked``.
+    """
+
+    key: RouteKey
+    request_id: bytes | None
+    is_checked: bool = False
+    key_digest: bytes = b""
+    method: str | None = None
+    content_type: bytes = b""
+
+
+class Head(msgspec.Struct):
+    """The head of a request; ``headers`` holds the last of those that are in ``sent`` more than once.
+
+    A connection that sends the same head again, but for the length of the body, gives the same object: ``way`` is what
+    was found in it before.
+    """
 
     method: str
     path: str
     query: bytes
     headers: Headers
     sent: SentHeaders
+    way: Way | None = None
+
+
+class FixedHeaders(NamedTuple):
+    """Headers that are the same for many answers, also as they are written."""
+
+    headers: SentHeaders
+    lines: bytes
+
+    @classmethod
+    def of(cls, headers: SentHeaders) -> FixedHeaders:
+        """Return these headers and their lines."""
+        return cls(headers, b"".join(b"%b: %b\r\n" % header for header in headers))
+
+
+_NO_HEADERS = FixedHeaders([], b"")
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A whole answer; ``is_body_unread`` where the client may still be sending its request."""
+    """A whole answer; ``is_body_unread`` where the client may still be sending its request.
+
+    Its headers are the ``fixed`` ones, then ``headers``.
+    """
 
     status: int
     headers: SentHeaders
     body: bytes
     is_body_unread: bool = False
+    fixed: FixedHeaders = _NO_HEADERS
 
 
 Begun = Answer | ASGIApp | None
@@ -243,7 +281,8 @@ def method_of_query(query: bytes) -> str | None:
 
 async def send_answer(send: Send, answer: Answer, *, receive: Receive) -> None:
     """Answer; where the client may still be sending its body, read on for a moment, so that it sees the answer."""
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    headers = [*answer.fixed.headers, *answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     if answer.is_body_unread:
         await send({"type": "http.response.body", "body": answer.body, "more_body": True})
         await throw_away(receive)

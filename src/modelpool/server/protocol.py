@@ -22,6 +22,7 @@ from uvicorn.server import ServerState
 from modelpool.core.problems import MEDIA_TYPE, Problem, build_problem
 from modelpool.inference.requests import Answer, ASGIApp, Begun, Head, Headers, SentHeaders
 from modelpool.server.gate import MAX_HEAD_BYTES, MAX_HEADERS, request_id_of
+from modelpool.server.repeats import RepeatedHead
 from modelpool.server.replies import Receive, Scope, Send, refuse_body
 
 Begin = Callable[[Head, bytes], Begun]
@@ -31,6 +32,13 @@ _HELD_BYTES = 64 * 1024
 _AT_ONCE = 16  # short ways in one read; a client that sends more must let others have their turn
 _UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
 _CLOSE = (b"connection", b"close")
+
+
+class _Unasked:
+    """Stands where nobody was asked yet what becomes of a request."""
+
+
+_UNASKED = _Unasked()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -57,6 +65,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._last_words: bytes | None = None
         self._is_half_closed = self._is_lost = False
         self._leaves_with_client: asyncio.Task[Any] | None = None
+        self._repeated: RepeatedHead | None = None
+        self._chunk = b""
+        self._begun: Begun | _Unasked = _UNASKED
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -71,13 +82,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that is still not whole after 64 KiB is refused."""
-        if self._last_words is not None:
+        if self._last_words is not None or (self._repeated is not None and self._answer_repeated(self._repeated, data)):
             return
         if (b"pgrade:" in data or b"PGRADE:" in data) and self._held is None and not self._is_busy():
             data = _decline_upgrade(data)
         self._read_bytes = len(data)
         self._at_once = 0
+        self._chunk = data
         super().data_received(data)
+        self._chunk = b""
         if self.waiting_since is not None:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -129,6 +142,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.waiting_since is None:
             self.waiting_since = self.loop.time()
         self.idle_since = None
+        self._repeated = None
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -158,9 +172,14 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         body, self._held = b"".join(self._held), None
-        path, _, query = self.url.partition(b"?")
-        head = Head("POST", path.decode("ascii"), query, self._fields, self.headers)
-        begun = self._begin(head, body)
+        begun = self._begun
+        self._begun = _UNASKED
+        if isinstance(begun, _Unasked):
+            path, _, query = self.url.partition(b"?")
+            head = Head("POST", path.decode("ascii"), query, self._fields, self.headers)
+            begun = self._begin(head, body)
+            if isinstance(begun, Answer) and begun.status == 200:
+                self._repeated = RepeatedHead.of(self._chunk, head=head, url=self.url, body=body)
         if isinstance(begun, Answer):
             self._write(begun)
             return
@@ -174,9 +193,27 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # --- the short way ------------------------------------------------------------------------------------------------
 
+    def _answer_repeated(self, repeated: RepeatedHead, data: bytes) -> bool:
+        """Answer the same head with another body; say whether that was it. Nothing of it goes to the parser then."""
+        body = repeated.body_of(data)
+        if body is None or len(body) > _HELD_BYTES or not self._is_free():
+            return False
+        assert self._begin is not None
+        begun = self._begin(repeated.head, body)
+        if isinstance(begun, Answer):
+            self._at_once = 0
+            self._write(begun)
+            return True
+        self._begun = begun  # for the request that the parser is about to find in these bytes
+        return False
+
+    def _is_free(self) -> bool:
+        """Whether a request may be answered now: no other is before it, and the client reads its answers."""
+        return not (self.flow.write_paused or self._is_busy() or self.transport.is_closing())
+
     def _may_hold(self) -> bool:
         """Whether this is a small whole request to be, of a plain kind, which no other one is before."""
-        if self._begin is None or self._at_once >= _AT_ONCE or self.flow.write_paused or self._is_busy():
+        if self._begin is None or self._at_once >= _AT_ONCE or not self._is_free():
             return False
         parser, url = self.parser, self.url
         self._fields = fields = dict(self.headers)
@@ -195,12 +232,11 @@ class GuardedProtocol(HttpToolsProtocol):
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
             and not parser.should_upgrade()
-            and not self.transport.is_closing()
         )
 
     def _write(self, answer: Answer) -> None:
         self._at_once += 1
-        pieces = [STATUS_LINE[answer.status], self._default_lines()]
+        pieces = [STATUS_LINE[answer.status], self._default_lines(), answer.fixed.lines]
         for name, value in answer.headers:
             pieces += (name, b": ", value, b"\r\n")
         pieces += (b"\r\n", answer.body)
