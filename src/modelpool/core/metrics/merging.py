@@ -39,14 +39,11 @@ def collect(folder: Path | None, admitted: dict[ModelName, str]) -> Merged:
     return merged
 
 
-def fold_dead(folder: Path, admitted: dict[ModelName, str]) -> None:
-    """Take the files of dead processes together into one."""
-    with _locked(folder):
-        _fold(folder, admitted)
-
-
 def _fold(folder: Path, admitted: dict[ModelName, str]) -> None:
-    """The new file tells which ones are in it, so that one which is not deleted yet is never counted twice."""
+    """Take the files of dead processes together into one; needs the lock.
+
+    The new file tells which ones are in it, so that one which is not deleted yet is never counted twice.
+    """
     done = {key.removeprefix(_FOLDED).decode() for key, _ in read_records(folder / _DEAD) if key.startswith(_FOLDED)}
     dead = [path for path in folder.glob("*.samples") if not _is_alive(path)]
     new = [path for path in dead if path.name not in done]

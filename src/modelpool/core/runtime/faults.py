@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 FAULT_LIMIT = 5
 WINDOW_S = 300.0
-CLOSED_S = 300.0
+OPEN_S = 300.0
 
 
 class Breaker:
@@ -23,7 +23,7 @@ class Breaker:
         limit: int = FAULT_LIMIT,
         *,
         window_s: float = WINDOW_S,
-        open_s: float = CLOSED_S,
+        open_s: float = OPEN_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit = limit
