@@ -218,3 +218,18 @@ def test_threads_never_meet_a_closed_model() -> None:
     assert pool.stats().held_bytes == sum(pool.sizes().values())
     pool.close()
     assert all(model.closed == 1 for model in made)
+
+
+def test_a_model_that_cannot_be_closed_is_logged_and_holds_up_no_other(
+    pool: ModelPool[Model], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stuck(Model):
+        def close(self) -> None:
+            raise OSError("its process is not ours")
+
+    other = Model()
+    for number, model in enumerate((Stuck(), other)):
+        pool.release(pool.load(key(number), lambda model=model: model).result(5))
+        pool.discard(lambda _: True)
+    wait_until(lambda: other.closed == 1)
+    assert "could not be closed" in caplog.text

@@ -8,6 +8,7 @@ retired; an evictor retires, then looks whether it is pinned; each is one atomic
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -21,6 +22,8 @@ from modelpool.core.errors import ModelUnavailable, Unavailable
 from modelpool.core.runtime.eviction import EvictionOrder, Ticket
 from modelpool.core.runtime.loading import LoadQueue
 from modelpool.core.runtime.memory import trim_heap
+
+logger = logging.getLogger(__name__)
 
 _MAX_REMEMBERED_FAILURES = 1000
 _TRIM_SHARE = 1 / 16  # of the budget: so much is freed before the system is given it back
@@ -424,14 +427,17 @@ class ModelPool(Generic[T]):
             if entry.is_closed:
                 return
             entry.is_closed = True
-        if self._is_closed:
-            entry.item.close()
-        else:
-            self._closing.submit(self._close_item, entry)
+            if not self._is_closed:  # under the lock: the thread ends after that is set
+                self._closing.submit(self._close_item, entry)
+                return
+        entry.item.close()
 
     def _close_item(self, entry: PoolEntry[T]) -> None:
         """Close what was evicted; from time to time give its memory back to the system."""
-        entry.item.close()
+        try:
+            entry.item.close()
+        except Exception:  # the edge of a thread, which would keep it to itself
+            logger.exception("a model that was put out of memory could not be closed")
         self._closed_bytes += entry.size_bytes
         if self._closed_bytes > self._whole_budget * _TRIM_SHARE:
             self._closed_bytes = 0
