@@ -29,8 +29,8 @@ def write_quarantine(route: Route, reason: str) -> None:
 class QuarantineReports:
     """Versions that this process gave up; none is loaded here before the registry's word on it has arrived.
 
-    ``write`` may raise any error of ours: it is called again, later and later, in a thread that lives while there is
-    something to write.
+    ``write`` may raise: it is called again, later and later, in a thread that lives while there is something to write.
+    What waits for that lets the others go first.
     """
 
     def __init__(self, write: Write = write_quarantine) -> None:
@@ -80,13 +80,21 @@ class QuarantineReports:
                 self._write(route, reason)
             except ModelpoolError as error:
                 logger.warning("the quarantine of version %s of %s waits: %s", route.number, route.model, error)
-                if self._stop.wait(pause_s):
-                    return
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            except Exception:  # the edge of a thread: were it to end here, no report would be written any more
+                logger.exception("the quarantine of version %s of %s cannot be written", route.number, route.model)
+            else:
+                pause_s = _FIRST_PAUSE_S
+                with self._lock:
+                    self._pending.pop(route.key, None)
                 continue
-            pause_s = _FIRST_PAUSE_S
-            with self._lock:
-                self._pending.pop(route.key, None)
+            self._put_last(route.key)
+            if self._stop.wait(pause_s):
+                return
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _put_last(self, key: PoolKey) -> None:
+        with self._lock:
+            self._pending[key] = self._pending.pop(key)
 
     def _next(self) -> tuple[Route, str] | None:
         """Return what is to be written, or end the thread: under the lock, so that no report is left behind."""
