@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from modelpool.conf import ServingSettings
 from modelpool.core.codecs.base import Encoder, InferenceRequest
@@ -17,7 +16,7 @@ from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.pool import PoolEntry
 from modelpool.core.tracing import Trace
 from modelpool.inference.calls import Call, QueueLimits, Tenants
-from modelpool.inference.lanes import Answers, ModelLane
+from modelpool.inference.lanes import Answers, ModelLane, Runner
 from modelpool.inference.runners import ProcessRunner, ThreadRunner
 from modelpool.inference.served import ServedModel
 
@@ -73,7 +72,8 @@ class Engine:
 
     def close(self) -> None:
         """End the threads; models are closed by then."""
-        self._is_closed = True
+        with self._home_lock:
+            self._is_closed = True
         for executor in (self._compute, self.codec):
             executor.shutdown(wait=True, cancel_futures=True)
         if self._own_thread is not None and self._home is not None:
@@ -155,7 +155,7 @@ class Engine:
         served = entry.item
         model = served.model
         if isinstance(model, IsolatedModel):
-            runner: Any = ProcessRunner(model, served.learn)
+            runner: Runner = ProcessRunner(model, served.learn)
         else:
             runner = ThreadRunner(model, served.learn, self._compute)
         return ModelLane(
@@ -175,13 +175,20 @@ class Engine:
         if call.future.done():
             return
         if sum(array.nbytes for array in answers.values()) > INLINE_BYTES:
-            written = asyncio.get_running_loop().run_in_executor(self.codec, call.encode, answers)
-            written.add_done_callback(lambda done: _pass_on(done, call))
+            self._deliver_long(call, answers)
             return
         try:
             call.future.set_result(call.encode(answers))
         except Exception as error:  # noqa: BLE001  the caller's answer, whatever it is
             call.fail(error)
+
+    def _deliver_long(self, call: Call, answers: Answers) -> None:
+        try:
+            written = asyncio.get_running_loop().run_in_executor(self.codec, call.encode, answers)
+        except RuntimeError:  # the threads are gone; those that ran with this call still want their answers
+            call.fail(Draining("The server is shutting down."))
+            return
+        written.add_done_callback(lambda done: _pass_on(done, call))
 
     def count_batch(self, n_rows: int, waited: list[float]) -> None:
         """Keep it in a list, which is added up twice a second."""
