@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from modelpool.core.metrics import catalogue
 from modelpool.inference.comparisons import Comparisons
 from modelpool.inference.lookup import Route
 from modelpool.inference.traffic import TrafficPlan
+
+logger = logging.getLogger(__name__)
 
 MAX_WAITING = 32
 """Copies that wait for one shadow; one runs at a time."""
@@ -147,7 +150,8 @@ class Shadows:
             return
         except ModelpoolError:
             figures.errors += 1
-        except Exception:  # noqa: BLE001  a shadow harms nobody, whatever it does
+        except Exception:  # the edge of a task: a shadow harms nobody, whatever it does
+            logger.exception("a copy for version %s of %s failed", copy.shadow.number, copy.shadow.model)
             figures.errors += 1
         catalogue.SHADOWED.labels("failed" if figures.errors else "differing" if figures.differing else "equal").inc()
         self._comparisons.mirrored(copy.shadow, against=copy.route.number, figures=figures)
