@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from modelpool.core.comparisons import Compared, Figures, count_in
 from modelpool.core.errors import ModelpoolError
 from modelpool.inference.lookup import Route, with_database
-
-if TYPE_CHECKING:
-    from modelpool.inference.monitor import Monitor
+from modelpool.inference.monitor import Monitor
 
 logger = logging.getLogger(__name__)
 
