@@ -30,6 +30,7 @@ Begin = Callable[[Head, bytes], Begun]
 _SWEEP_S = 1.0
 _HELD_BYTES = 64 * 1024
 _AT_ONCE = 16  # short ways in one read; a client that sends more must let others have their turn
+_MAX_STRANGERS = 8  # heads unlike the one before; such a client is not expected to repeat any
 _UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
 _CLOSE = (b"connection", b"close")
 
@@ -66,6 +67,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_half_closed = self._is_lost = False
         self._leaves_with_client: asyncio.Task[Any] | None = None
         self._repeated: RepeatedHead | None = None
+        self._strangers = 0
         self._chunk = b""
         self._begun: Begun | _Unasked = _UNASKED
 
@@ -178,7 +180,7 @@ class GuardedProtocol(HttpToolsProtocol):
             path, _, query = self.url.partition(b"?")
             head = Head("POST", path.decode("ascii"), query, self._fields, self.headers)
             begun = self._begin(head, body)
-            if isinstance(begun, Answer) and begun.status == 200:
+            if isinstance(begun, Answer) and begun.status == 200 and self._strangers < _MAX_STRANGERS:
                 self._repeated = RepeatedHead.of(self._chunk, head=head, url=self.url, body=body)
         if isinstance(begun, Answer):
             self._write(begun)
@@ -196,6 +198,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _answer_repeated(self, repeated: RepeatedHead, data: bytes) -> bool:
         """Answer the same head with another body; say whether that was it. Nothing of it goes to the parser then."""
         body = repeated.body_of(data)
+        self._strangers += body is None
         if body is None or len(body) > _HELD_BYTES or not self._is_free():
             return False
         assert self._begin is not None
