@@ -290,6 +290,22 @@ def test_killed_idle_child_comes_back_unnoticed(model: IsolatedModel) -> None:
     assert model.pid != first
 
 
+def test_a_child_that_dies_after_every_answer_is_given_up(model: IsolatedModel) -> None:
+    reasons: list[str] = []
+    model.watch(fault_limit=3, on_quarantine=reasons.append)
+    for _ in range(3):
+        assert model.predict(ROWS, ["predict"])["predict"].tolist() == [[1, 2], [3, 4]]
+        pid = model.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSEGV)
+        _wait_until(lambda pid=pid: not _exists(pid))  # type: ignore[misc]
+    with pytest.raises(ModelUnavailable, match="quarantine after 3 faults"):
+        model.predict(ROWS, ["predict"])
+    (reason,) = reasons
+    assert "SIGSEGV" in reason
+    assert "while nobody asked it" in reason
+
+
 def test_child_stopped_in_mid_call_misses_the_deadline_and_comes_back() -> None:
     data = hostile.identity()
     short = ModelHost(1 << 30, predict_timeout_s=0.5)

@@ -106,6 +106,16 @@ class Child:
             return "was ended with the process that it came from"
         return describe_status(status) or otherwise
 
+    def ending_while_idle(self) -> str | None:
+        """End it, and return how it died before; ``None`` where it was ended already, or together with its zygote."""
+        if self._is_ended:
+            return None
+        has_spoken = self.has_spoken()
+        status = self.end()
+        if status is None:
+            return None
+        return "spoke" if has_spoken else describe_status(status)
+
     def kill(self) -> None:
         """End the process while another thread may wait for its answer; that one finds the socket closed."""
         self._zygote.end(self.pid)

@@ -86,6 +86,11 @@ class IsolatedModel(LoadedModel):
         return None if self._child is None else self._child.pid
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether it failed too often, and is not started again for a while."""
+        return self._breaker.reason is not None
+
+    @property
     def size_bytes(self) -> int:
         """The private memory of the child when it was measured last."""
         return self._size_bytes
@@ -185,7 +190,7 @@ class IsolatedModel(LoadedModel):
     def start_child(self) -> Child:
         """Start the child anew, waiting for it; raises :class:`~modelpool.core.errors.ModelUnavailable`."""
         if self._child is not None:
-            self._child.end()
+            self._bury(self._child)
             self._child = None
         if self._on_restart is not None:
             self._on_restart()
@@ -194,6 +199,18 @@ class IsolatedModel(LoadedModel):
         except ModelpoolError as error:
             raise self.child_failed(f"cannot be started: {error.detail}") from error
         return self._child
+
+    def _bury(self, child: Child) -> None:
+        """End what is left of a child; where it died while nobody asked, that is a fault, but its next caller's least.
+
+        A model that answers and then dies would otherwise be started for every request, for ever. The caller of now
+        is answered by a new process, without a pause, unless this fault is one too many.
+        """
+        ending = child.ending_while_idle()
+        if ending is not None:
+            self._record_fault(f"{ending} while nobody asked it")
+        if self._breaker.wait_s > 0:
+            raise self._quarantined()
 
     def answered(self) -> None:
         """Note a good answer: the next failure is the first one again."""
@@ -223,12 +240,15 @@ class IsolatedModel(LoadedModel):
         self._failures += 1
         pause_s = pause_after(self._failures)
         self._not_before = time.monotonic() + pause_s
-        logger.warning("a model's process %s", what)
-        if self._breaker.record_fault(f"its process {what}") and self._on_quarantine is not None:
-            self._tell_quarantine(str(self._breaker.reason))
+        self._record_fault(what)
         if self._breaker.reason is not None:
             return self._quarantined()
         return ModelUnavailable(detail, retry_after_s=max(pause_s, 0.1))
+
+    def _record_fault(self, what: str) -> None:
+        logger.warning("a model's process %s", what)
+        if self._breaker.record_fault(f"its process {what}") and self._on_quarantine is not None:
+            self._tell_quarantine(str(self._breaker.reason))
 
     def _tell_quarantine(self, reason: str) -> None:
         assert self._on_quarantine is not None
