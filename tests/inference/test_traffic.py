@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,9 +20,15 @@ from django.utils import timezone
 from modelpool import conf
 from modelpool.core.comparisons import Compared, Figures
 from modelpool.core.errors import InvalidField, NoTrafficRule, VersionCannotServe, VersionInTraffic
+from modelpool.core.formats import FORMATS
+from modelpool.core.runtime.isolation import ModelHost
 from modelpool.http import activating
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
+from modelpool.inference.fast_lane import FastLane
+from modelpool.inference.feed import POLL_S
+from modelpool.inference.lookup import find_route
+from modelpool.inference.shadow import MAX_WAITING
 from modelpool.monitoring.models import TrafficFigures
 from modelpool.monitoring.services import DatabaseMonitor
 from modelpool.monitoring.traffic import add_figures, traffic_report
@@ -30,7 +38,9 @@ from modelpool.registry.quarantine import quarantine_version
 from modelpool.registry.traffic_rules import Share, TrafficRule
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import AuditEvent, Tenant
-from tests.inference.conftest import SIGNATURE
+from tests.core.formats import hostile
+from tests.core.runtime.test_channel import HANG
+from tests.inference.conftest import SIGNATURE, Caller, not_ours
 from tests.inference.test_predictions import wait_until
 
 PATH = "/api/v1/tenants/acme/models/churn/predict"
@@ -128,6 +138,47 @@ def test_a_shadow_is_compared_and_never_answers(
     assert shadow.rows == shadow.differing == 2 * shadow.requests  # each says the opposite of the other
 
 
+@pytest.mark.slow
+def test_a_shadow_whose_process_hangs_keeps_no_answer_back(
+    register: Any, tenant: Tenant, actor: Actor, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real child that turns in circles: requests are answered while it does, more than may wait for it."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "core" / "runtime" / "lying"))
+    data, count = hostile.identity(), MAX_WAITING + 10
+    signature = FORMATS["onnx"].signature_of(data)
+    register(tenant, "churn", data, signature=signature)
+    register(tenant, "churn", data, signature=signature, activate="never", trust=ModelVersion.Trust.UPLOADED_DATA)
+    model = registry.get_model(tenant, "churn")
+    registry.set_traffic(model, rule=TrafficRule(shadow=Share(2, 100)), actor=actor)
+    plane = DataPlane(conf.ServingSettings(preload="active"), host=ModelHost(1 << 30, predict_timeout_s=3.0))
+    plane.start()
+    lane, figures = FastLane(not_ours, plane, settings=conf.ServingSettings()), Figures()
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        for _ in range(count):
+            response = await client.post(PATH, json={"instances": [[HANG, 1.0]]}, headers=headers)
+            assert said(response) == ([[HANG, 1.0]], 1, "1", "active")
+        take()
+        assert (figures.requests, figures.errors) == (0, 0)  # the first copy hangs still
+        while not figures.errors:
+            await asyncio.sleep(0.02)
+            take()
+
+    def take() -> None:
+        for about, found in plane.comparisons.take().items():
+            if about.against:
+                figures.add(found)
+
+    try:
+        wait_until(lambda: plane.is_preloaded)
+        Caller(lane).run(ask)
+    finally:
+        plane.close()
+    assert figures.dropped >= count - MAX_WAITING - 1
+    assert figures.rows == 0
+
+
 def test_in_place_of_a_canary_in_quarantine_the_active_version_answers(
     caller: Any, model: RegisteredModel, actor: Actor, key: str
 ) -> None:
@@ -136,6 +187,66 @@ def test_in_place_of_a_canary_in_quarantine_the_active_version_answers(
     version = registry.get_version(model, 2)
     quarantine_version(version.pk, tenant_id=version.tenant_id, reason="it crashes")
     wait_for_answer(caller, key, 1)
+
+
+def test_a_split_goes_on_without_the_active_version_that_it_leaves_out(
+    caller: Any, model: RegisteredModel, register: Any, yes_model: bytes, tenant: Tenant, actor: Actor, key: str
+) -> None:
+    register(tenant, "churn", yes_model, activate="never")
+    rule = TrafficRule(split=(Share(2, 100), Share(3, 0)))
+    registry.set_traffic(model, rule=rule, actor=actor)
+    wait_for_answer(caller, key, 2)
+    active, other = registry.get_version(model, 1), registry.get_version(model, 3)
+    quarantine_version(active.pk, tenant_id=active.tenant_id, reason="it crashes")
+    assert said(caller.predict("acme/churn", key=key)) == (["no"], 2, "2", "a")
+    assert find_route(("acme", "churn", None)).traffic is not None
+    time.sleep(2 * POLL_S)  # until the process has heard of it
+    assert said(caller.predict("acme/churn", key=key)) == (["no"], 2, "2", "a")
+    assert caller.predict("acme/churn/versions/1", key=key).status_code == 503
+    quarantine_version(other.pk, tenant_id=other.tenant_id, reason="it crashes as well")
+    wait_until(lambda: caller.predict("acme/churn", key=key).status_code == 503)  # nobody could answer in its place
+
+
+def test_a_version_deleted_right_after_it_was_replaced_fails_no_request(
+    caller: Any, model: RegisteredModel, register: Any, yes_model: bytes, tenant: Tenant, actor: Actor, key: str
+) -> None:
+    """The new one takes its time to load, in a process of its own; requests wait for it, the deleted one is gone."""
+    statuses: list[tuple[int, int]] = []
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        loop, headers = asyncio.get_running_loop(), {"Authorization": f"Bearer {key}"}
+        seen = -1
+        for turn in range(3):
+            await client.post(PATH, json={"instances": [[1, 1, 1]]}, headers=headers)  # it is in memory
+            change = loop.run_in_executor(None, replace_and_delete, turn)
+            while not change.done() or seen != 3 + turn:
+                response = await client.post(PATH, json={"instances": [[1, 1, 1]]}, headers=headers)
+                seen = response.json().get("version", -1)
+                statuses.append((response.status_code, seen))
+                assert response.status_code == 200, response.text
+                await asyncio.sleep(0)
+
+    def replace_and_delete(turn: int) -> None:
+        try:
+            register(tenant, "churn", yes_model, trust=ModelVersion.Trust.UPLOADED_DATA)
+            old = registry.get_version(registry.get_model(tenant, "churn"), 2 + turn if turn else 1)
+            registry.delete_version(old, actor=actor)
+        finally:
+            connections.close_all()
+
+    caller.run(ask)
+    assert {status for status, _ in statuses} == {200}
+
+
+def test_all_that_a_rule_names_is_preloaded(model: RegisteredModel, actor: Actor) -> None:
+    registry.set_traffic(model, rule=TrafficRule(split=(Share(1, 50), Share(2, 50))), actor=actor)
+    plane = DataPlane(conf.ServingSettings(preload="active"))
+    plane.start()
+    try:
+        wait_until(lambda: plane.is_preloaded)
+        assert {key.version_id for key in plane.pool.sizes()} == {registry.get_version(model, n).pk for n in (1, 2)}
+    finally:
+        plane.close()
 
 
 def test_activating_the_canary_ends_it_at_once(model: RegisteredModel, actor: Actor) -> None:

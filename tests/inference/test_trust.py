@@ -385,6 +385,22 @@ def test_many_processes_that_report_the_same_leave_one_row(versions: Versions, t
     assert len(audit_of(versions["good"])) == 1
 
 
+def test_a_model_that_crashed_while_in_quarantine_for_another_reason_begins_anew_when_released(
+    versions: Versions, caller: Any, plane: DataPlane, key: str, actor: Actor
+) -> None:
+    """For wrong bytes in the store the loaded copy goes on; when that fails too often, nothing more is written."""
+    bad = versions["bad"]
+    assert caller.predict("acme/bad", key=key).status_code == 200
+    quarantine_version(bad.pk, tenant_id=bad.tenant_id, cause="integrity", reason="a test")
+    wait_until(lambda: getattr(plane.routes.find(("acme", "bad", None)), "quarantine", ""))
+    (served,) = (item for item in plane.pool.items() if item.key.version_id == bad.pk)
+    while not served.is_given_up:
+        served.model.child_failed("crashed")  # type: ignore[attr-defined]
+    assert caller.predict("acme/bad", key=key).status_code == 503
+    release_version(bad.model, number=1, actor=actor)
+    wait_until(lambda: caller.predict("acme/bad", key=key).status_code == 200)
+
+
 def _predicts(plane: DataPlane, body: bytes) -> bool:
     try:
         return bool(plane.predict_blocking(("acme", "good", None), body, content_type="application/json"))

@@ -39,6 +39,7 @@ from modelpool.inference.quarantining import QuarantineReports
 from modelpool.inference.routes import RouteCache
 from modelpool.inference.served import ServedModel, load_version
 from modelpool.inference.shadow import Copy, Shadows
+from modelpool.inference.traffic import answering
 from modelpool.inference.upkeep import PoolMeter, Upkeep
 from modelpool.tenants.models import Change
 
@@ -315,7 +316,8 @@ class DataPlane:
         return stats.held_bytes > _PRELOAD_SHARE * stats.budget_bytes
 
     def _preload(self, key: RouteKey) -> None:
-        self.pool.release(self._wait_for(self.routes.load(key), is_use=False))
+        for route in answering(self.routes.load(key)):
+            self.pool.release(self._wait_for(route, is_use=False))
 
     # --- beside the feed ----------------------------------------------------------------------------------------------
 
@@ -328,25 +330,35 @@ class DataPlane:
     # --- in the thread of the feed ------------------------------------------------------------------------------------
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        """Make changes effective: keys at once, then deleted versions, then routes, which may have to load first."""
+        """Make changes effective: keys at once, then routes, then what no route leads to and may not answer any more.
+
+        A version that goes while a route still led to it would fail the requests that are on their way.
+        """
         tenants = {UUID(change.ref) for change in changes if change.kind == Change.Kind.TENANT}
         models = {UUID(change.ref) for change in changes if change.kind == Change.Kind.MODEL}
         self.keys.forget({change.ref for change in changes if change.kind == Change.Kind.KEY}, tenants=tenants)
         self.routes.forget_tenants(tenants)
-        self._discard_gone(models, tenants=tenants)
-        self.routes.refresh(models)
+        gone = self._find_gone(models, tenants=tenants)
+        self.routes.refresh(models, gone=gone)
+        self._discard(gone, models=models)
+        self.pool.forget_failures(lambda key: key.model_id in models or key.tenant_id in tenants)
         self._given_up.settle(models)
 
-    def _discard_gone(self, models: set[UUID], *, tenants: set[UUID]) -> None:
+    def _find_gone(self, models: set[UUID], *, tenants: set[UUID]) -> set[UUID]:
         held = [key for key in self.pool.sizes() if key.model_id in models or key.tenant_id in tenants]
-        gone = find_gone([key.version_id for key in held]) if held else set()
-        self.pool.discard(lambda key: key.version_id in gone)
-        self.pool.forget_failures(lambda key: key.model_id in models or key.tenant_id in tenants)
+        return find_gone([key.version_id for key in held]) if held else set()
+
+    def _discard(self, gone: set[UUID], *, models: set[UUID]) -> None:
+        """Take out what may not answer, and what was given up here: a version that is released begins anew."""
+        given_up = {item.key for item in self.pool.items() if item.is_given_up and item.key.model_id in models}
+        self.pool.discard(lambda key: key.version_id in gone or key in given_up)
 
     def _forget(self) -> None:
         self.keys.forget_all()
         self.routes.forget_all()
-        self._discard_gone({key.model_id for key in self.pool.sizes()}, tenants=set())
+        models = {key.model_id for key in self.pool.sizes()}
+        self._discard(self._find_gone(models, tenants=set()), models=models)
+        self.pool.forget_failures(lambda key: key.model_id in models)
         self._given_up.settle()
 
 

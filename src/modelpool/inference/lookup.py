@@ -106,9 +106,21 @@ def find_route(key: RouteKey) -> Route:
     number = selector if isinstance(selector, int) else None
     alias = selector if isinstance(selector, str) else None
     version = resolve(tenant, model_name, number=number, alias=alias)
-    route = _route_to(version, tenant=tenant_name)
     rule = rule_of(version.model.traffic) if selector is None else None
+    try:
+        route = _route_to(version, tenant=tenant_name)
+    except Quarantined:
+        standing_in = None if rule is None else _first_of_split(rule, version.model, tenant=tenant_name)
+        if rule is None or standing_in is None:
+            raise
+        route = standing_in
     return route if rule is None else _with_traffic(route, rule, version.model)
+
+
+def _first_of_split(rule: TrafficRule, model: RegisteredModel, *, tenant: str) -> Route | None:
+    """Return the first route of a split whose versions may all answer, and which so never needs the active one."""
+    routes = [_usable_route(model, share.version, tenant=tenant) for share in rule.split]
+    return None if None in routes else next(iter(routes), None)
 
 
 def _with_traffic(active: Route, rule: TrafficRule, model: RegisteredModel) -> Route:

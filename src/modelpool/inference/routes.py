@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import Future
 from uuid import UUID
 
@@ -59,24 +59,28 @@ class RouteCache:
         """Drop everything."""
         self._cache.invalidate()
 
-    def refresh(self, models: set[UUID]) -> None:
-        """Look again at every cached route of these models."""
+    def refresh(self, models: set[UUID], *, gone: Set[UUID] = frozenset()) -> None:
+        """Look again at every cached route of these models; away from the versions ``gone`` it moves without waiting.
+
+        What was deleted answers nobody, not even until another version is loaded: requests wait for that one.
+        """
         stale = [(key, route) for key, route in list(self._cache.entries.items()) if route.key.model_id in models]
         for key, route in stale:
             try:
-                self._turn(key, old=route, new=find_route(key))
+                self._turn(key, old=route, new=find_route(key), gone=gone)
             except DatabaseUnavailable:
                 raise
             except ModelpoolError:
                 self._cache.invalidate(lambda other, _, key=key: other == key)  # type: ignore[misc]
 
-    def _turn(self, key: RouteKey, *, old: Route, new: Route) -> None:
+    def _turn(self, key: RouteKey, *, old: Route, new: Route, gone: Set[UUID]) -> None:
         """Let ``new`` take the place of ``old`` as soon as every version that it needs is in memory."""
         with self._lock:
             self._moves[key] = new
         before, after = ({route.key: route for route in answering(either)} for either in (old, new))
         held = [entry for pool_key in before if (entry := self._pool.pin(pool_key)) is not None]
-        missing = [route for pool_key, route in after.items() if pool_key not in before] if held else []
+        may_wait = bool(held) and not any(pool_key.version_id in gone for pool_key in before)
+        missing = [route for pool_key, route in after.items() if pool_key not in before] if may_wait else []
         turn = _Turn(key, new, replaced=[entry for entry in held if entry.key not in after], waits_for=len(missing))
         for entry in held:
             entry.uses -= 1

@@ -52,6 +52,7 @@ class ServedModel:
     """
 
     def __init__(self, model: LoadedModel, route: Route, *, inline_limit_s: float) -> None:
+        self.key = route.key
         self.runs_inline = route.runs_inline
         self.model = model
         self.cost = CostModel()
@@ -73,6 +74,11 @@ class ServedModel:
     def size_bytes(self) -> int:
         """The memory of the model and of its readers."""
         return (self._measured_bytes or self.model.size_bytes) + self._readers_bytes
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its process failed too often, and is not started again for a while."""
+        return isinstance(self.model, IsolatedModel) and self.model.is_given_up
 
     def measure(self, size_bytes: int = 0) -> None:
         """Take ``size_bytes``, or for a model in a child process what that takes now, for the size of the model."""
