@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelpool.core.runtime import landlock, sandbox
+from modelpool.core.runtime import landlock
 
 PROLOGUE = """
 import os, socket, sys
@@ -83,8 +83,3 @@ def test_process_without_its_parent_ends() -> None:
     code = f"from modelpool.core.runtime import sandbox; {enter}"
     ran = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
     assert ran.returncode == 1
-
-
-def test_private_memory_is_measured() -> None:
-    block = bytearray(os.urandom(1) * (32 << 20))
-    assert sandbox.private_bytes() > len(block)

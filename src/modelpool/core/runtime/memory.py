@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -75,6 +76,12 @@ def private_bytes(pid: int) -> int | None:
     except OSError:
         return None
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) << 10
+
+
+def own_private_bytes() -> int:
+    """Return the memory that this process shares with no other; on kernels that do not tell, what it has resident."""
+    found = private_bytes(os.getpid())
+    return (resident_bytes() or 0) if found is None else found
 
 
 class LoadMeter:

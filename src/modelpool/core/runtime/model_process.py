@@ -17,6 +17,7 @@ from modelpool.core.formats.registry import FORMATS
 from modelpool.core.runtime import sandbox, wire
 from modelpool.core.runtime.answers import OutOfMemory
 from modelpool.core.runtime.hostile_format import SELF_TEST, HostileFormat
+from modelpool.core.runtime.memory import own_private_bytes
 from modelpool.core.runtime.trial import try_model
 from modelpool.core.signature import ModelSignature
 
@@ -67,7 +68,7 @@ def _load(channel: socket.socket, data: bytes, request: dict[str, Any]) -> Loade
     given = request.get("signature")
     if request.get("is_trial"):
         plugin.check(data)
-    before = sandbox.private_bytes()
+    before = own_private_bytes()
     signature = msgspec.convert(given, ModelSignature) if given is not None else plugin.signature_of(data)
     model = plugin.load(data, signature)
     if request.get("is_trial"):
@@ -76,7 +77,7 @@ def _load(channel: socket.socket, data: bytes, request: dict[str, Any]) -> Loade
         channel,
         "loaded",
         signature=signature.to_dict(),
-        size_bytes=max(sandbox.private_bytes() - before, len(data)),
+        size_bytes=max(own_private_bytes() - before, len(data)),
         warnings=list(model.warnings),
     )
     return model

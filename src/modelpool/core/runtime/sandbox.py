@@ -100,17 +100,6 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def private_bytes() -> int:
-    """Return the memory that this process shares with no other."""
-    try:
-        with Path("/proc/self/smaps_rollup").open() as file:
-            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Private_"))
-    except OSError:  # kernels without it: resident minus shared
-        with Path("/proc/self/statm").open() as file:
-            _, resident, shared, *_ = file.read().split()
-        return (int(resident) - int(shared)) * resource.getpagesize()
-
-
 def _prctl(option: int, value: int) -> None:
     if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
