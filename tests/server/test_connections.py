@@ -233,6 +233,7 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(server: Server) -
         assert read_answers(connection, 1) == [b"/quick=b"]
 
 
+@pytest.mark.slow
 def test_a_body_that_lets_us_wait_is_passed_on(server: Server) -> None:
     with closing(server.connect()) as connection:
         connection.sendall(post("/quick", b"abc")[:-2])
@@ -283,6 +284,7 @@ def test_idle_connections_are_closed(is_short: bool) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
+@pytest.mark.slow
 def test_splitting_the_bytes_changes_nothing(server: Server, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(5)))
     stream = b"".join(MIXED[at] for at in order)

@@ -19,15 +19,16 @@ from modelpool.server.protocol import guarded
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
 
-def run(client: Callable[[int, asyncio.Event], Any]) -> list[str]:
-    """Return what became of a request that waits, when ``client`` (port, what ends the wait) is done."""
+def run(client: Callable[[int, asyncio.Event, asyncio.Event], Any]) -> list[str]:
+    """Return what became of a request that waits, when ``client`` (port, its begin, what ends it) is done."""
     seen: list[str] = []
 
     async def main() -> None:
-        answer, ended = asyncio.Event(), asyncio.Event()
+        begun, answer, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         async def waits(_scope: Any, _receive: Any, send: Any) -> None:
             seen.append("begun")
+            begun.set()
             try:
                 await answer.wait()
                 await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
@@ -44,7 +45,7 @@ def run(client: Callable[[int, asyncio.Event], Any]) -> list[str]:
         config = uvicorn.Config(waits, http=protocol, ws="none", lifespan="off", log_config=None)
         server = uvicorn.Server(config)
         serving = asyncio.ensure_future(server.serve([listening]))
-        await client(listening.getsockname()[1], answer)
+        await client(listening.getsockname()[1], begun, answer)
         await asyncio.wait_for(ended.wait(), 20)
         server.should_exit = True
         await serving
@@ -53,17 +54,17 @@ def run(client: Callable[[int, asyncio.Event], Any]) -> list[str]:
     return seen
 
 
-async def _begin(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _begin(port: int, begun: asyncio.Event) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(REQUEST)
     await writer.drain()
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(begun.wait(), 20)
     return reader, writer
 
 
 def test_a_client_that_resets_its_connection_leaves_the_queue(caplog: pytest.LogCaptureFixture) -> None:
-    async def client(port: int, _: asyncio.Event) -> None:
-        _, writer = await _begin(port)
+    async def client(port: int, begun: asyncio.Event, _: asyncio.Event) -> None:
+        _, writer = await _begin(port, begun)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
@@ -72,8 +73,8 @@ def test_a_client_that_resets_its_connection_leaves_the_queue(caplog: pytest.Log
 
 
 def test_a_client_that_stopped_sending_is_answered() -> None:
-    async def client(port: int, answer: asyncio.Event) -> None:
-        reader, writer = await _begin(port)
+    async def client(port: int, begun: asyncio.Event, answer: asyncio.Event) -> None:
+        reader, writer = await _begin(port, begun)
         writer.write_eof()
         await asyncio.sleep(0.05)
         answer.set()
