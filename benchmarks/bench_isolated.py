@@ -35,7 +35,17 @@ def main() -> None:
     options = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         rows = runner.run(_measure_all(options.calls))
-    columns = ["model", "rows", "in process p50 µs", "p99", "child, loop p50", "p99", "child, thread p50", "p99", "price"]
+    columns = [
+        "model",
+        "rows",
+        "in process p50 µs",
+        "p99",
+        "child, loop p50",
+        "p99",
+        "child, thread p50",
+        "p99",
+        "price",
+    ]
     print_table(columns, rows)
     print(write_results("isolated", {"columns": columns, "rows": rows, "calls": options.calls}))
 
