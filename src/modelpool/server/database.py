@@ -38,6 +38,7 @@ def database_settings(url: str, *, home: Home) -> dict[str, Any]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(home.resolve(path)),
+            "CONN_MAX_AGE": 60,  # opening one takes longer than what a first prediction asks it
             "OPTIONS": dict(_SQLITE_OPTIONS),
         }
     if parts.scheme in ("postgres", "postgresql"):
