@@ -8,19 +8,14 @@ from modelpool.core import errors
 from modelpool.core.problems import STATUSES, problem_of, status_of
 
 
-def every_error(
-    kind: type[errors.ModelpoolError] = errors.ModelpoolError,
-) -> list[type[errors.ModelpoolError]]:
-    return [
-        kind,
-        *(below for child in kind.__subclasses__() for below in every_error(child)),
-    ]
+def every_error(kind: type[errors.ModelpoolError] = errors.ModelpoolError) -> list[type[errors.ModelpoolError]]:
+    """Return what the server may raise, whatever other tests have imported of the command line's own errors."""
+    below = [kind for child in kind.__subclasses__() for kind in every_error(child)]
+    return [each for each in [kind, *below] if not each.__module__.startswith("modelpool.server.cli.")]
 
 
 @pytest.mark.parametrize("kind", every_error())
-def test_every_error_has_a_status_or_is_a_fault_of_the_server(
-    kind: type[errors.ModelpoolError],
-) -> None:
+def test_every_error_has_a_status_or_is_a_fault_of_the_server(kind: type[errors.ModelpoolError]) -> None:
     fault = kind in (errors.ModelpoolError, errors.ConfigurationError)
     assert (status_of(kind.__new__(kind)) == 500) is fault
 

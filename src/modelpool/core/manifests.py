@@ -20,7 +20,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from modelpool.core.errors import ModelpoolError
+from modelpool.core.errors import ArtifactCorrupt
 from modelpool.core.signature import ModelSignature
 
 SCHEMA = "1"
@@ -41,7 +41,7 @@ Fault = Literal["unsigned", "unknown_key", "manifest", "integrity"]
 """No manifest; one by a key that is not trusted here; one that is wrong or of something else; wrong bytes."""
 
 
-class UntrustedManifest(ModelpoolError):
+class UntrustedManifest(ArtifactCorrupt):
     """A version is not what its maker signed, or nobody can tell: its files are not parsed.
 
     The message is half a sentence about the version: "its manifest cannot be read".
