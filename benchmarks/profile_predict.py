@@ -15,6 +15,7 @@ import timeit
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from installation import temporary_installation
 from report import print_table, write_results
 
 _CALLS, _RUNS = 5000, 9
+_HEADS = 64
 Stage = tuple[int, str, float]
 """How deep it is nested, what it is, microseconds."""
 
@@ -90,11 +92,15 @@ async def _stages_of(lane: Any, plane: Any, made: dict[str, Any], model: str) ->
     sent = [(b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")]
     sent += [(b"authorization", b"Bearer " + made["key"].encode()), (b"content-length", b"%d" % len(body))]
     head = requests.Head("POST", path, b"", dict(sent), sent)
-    raw = b"POST %b HTTP/1.1\r\n" % path.encode() + b"".join(b"%b: %b\r\n" % pair for pair in sent) + b"\r\n" + body
+    first, rest = (
+        b"POST %b HTTP/1.1\r\n" % path.encode(),
+        b"".join(b"%b: %b\r\n" % pair for pair in sent) + b"\r\n" + body,
+    )
+    raw, unlike = first + rest, cycle([first + b"x-request-id: %032x\r\n" % number + rest for number in range(_HEADS)])
     ready = type("Ready", (), {"is_draining": False})()
     front = Front(lane, readiness=ready, hosts=HostCheck(["127.0.0.1"]), begin=lane.begin)
     answer = await _warm(lane, head, body)
-    whole, _ = _connection(front.begin)
+    (whole, _), (unknown, _) = _connection(front.begin), _connection(front.begin)
     parsed, _ = _connection(lambda *_: answer)
     route = plane.routes.find(requests.parse_path(path))
     entry = plane.pool.pin(route.key)
@@ -110,9 +116,10 @@ async def _stages_of(lane: Any, plane: Any, made: dict[str, Any], model: str) ->
         plane.answer(plane.pool.pin(route.key), body, content_type=kind)
 
     calls: list[tuple[int, str, Callable[[], Any]]] = [
-        (0, "the whole request, from the bytes read to the bytes written", partial(whole.data_received, raw)),
-        (1, "the connection: parse, hold, write", partial(parsed.data_received, raw)),
-        (1, "the front and the lane", partial(front.begin, head, body)),
+        (0, "the whole request, from the bytes read to the bytes written", lambda: unknown.data_received(next(unlike))),
+        (0, "the same, with a head like the one before it", partial(whole.data_received, raw)),
+        (1, "the connection: parse, hold, write", lambda: parsed.data_received(next(unlike))),
+        (1, "the front and the lane", lambda: front.begin(requests.Head("POST", path, b"", dict(sent), sent), body)),
         (2, "the host", partial(front._is_our_host, sent)),
         (2, "the path, to names", partial(requests.parse_path, path)),
         (2, "the key: digest and look-up", partial(plane.keys.find, secret)),

@@ -1,7 +1,7 @@
-"""Write the tables of all results into the page on performance: ``python benchmarks/tables.py [--check]``.
+"""Write the tables of all results into the pages of the docs: ``python benchmarks/tables.py [--check]``.
 
 Between ``<!-- measured: NAME -->`` and ``<!-- end -->`` stands what ``results/NAME.json`` holds; ``others`` takes all
-that have no place of their own. ``--check`` changes nothing, and ends with 1 where the page is not what results say.
+that have no place of their own. ``--check`` changes nothing, and ends with 1 where a page is not what results say.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 
 from report import RESULTS
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "performance.md"
+_EXPLANATION = Path(__file__).resolve().parents[1] / "docs" / "explanation"
+PAGES = (_EXPLANATION / "performance.md", _EXPLANATION / "fast-lane-profile.md")
 _PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ABOUT = ("measured_at", "machine", "python", "libraries", "load_average", "others_cores", "stolen_cores", "took_s")
 _NOISE = 0.5  # cores that other programs used
@@ -29,12 +30,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; end with 1 where the page is not current")
     check = parser.parse_args().check
-    page = PAGE.read_text(encoding="utf-8")
-    wanted = fill(page, read_results())
-    if check and page != wanted:
-        sys.exit(f"{PAGE} is not what benchmarks/results say: run python benchmarks/tables.py")
-    if not check:
-        PAGE.write_text(wanted, encoding="utf-8")
+    pages = {path: path.read_text(encoding="utf-8") for path in PAGES}
+    wanted = fill(pages, read_results())
+    wrong = [path for path, text in pages.items() if text != wanted[path]]
+    if check and wrong:
+        sys.exit(f"{wrong[0]} is not what benchmarks/results say: run python benchmarks/tables.py")
+    for path in wrong:
+        path.write_text(wanted[path], encoding="utf-8")
 
 
 def read_results() -> dict[str, dict[str, Any]]:
@@ -42,9 +44,9 @@ def read_results() -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
 
 
-def fill(page: str, results: dict[str, dict[str, Any]]) -> str:
-    """Return the page with the tables of these results in their places."""
-    placed = {name for _, name, _ in _PLACE.findall(page)}
+def fill(pages: dict[Path, str], results: dict[str, dict[str, Any]]) -> dict[Path, str]:
+    """Return the pages with the tables of these results in their places."""
+    placed = {name for text in pages.values() for _, name, _ in _PLACE.findall(text)}
     others = [f"### {name}\n\n{section(found)}" for name, found in results.items() if name not in placed]
 
     def write(place: re.Match[str]) -> str:
@@ -52,7 +54,7 @@ def fill(page: str, results: dict[str, dict[str, Any]]) -> str:
         text = "\n".join(others) if name == "others" else section(results[name]) if name in results else ""
         return f"{place[1]}\n{text or 'Not measured yet.'}\n{place[3]}"
 
-    return _PLACE.sub(write, page)
+    return {path: _PLACE.sub(write, text) for path, text in pages.items()}
 
 
 def section(result: dict[str, Any]) -> str:
