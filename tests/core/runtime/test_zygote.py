@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -11,8 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from modelpool.core.errors import ModelUnavailable
 from modelpool.core.formats import FORMATS
 from modelpool.core.runtime.child import ChildFailed
 from modelpool.core.runtime.hostile_format import SELF_TEST
@@ -26,6 +29,22 @@ def host() -> Iterator[ModelHost]:
     made = ModelHost(1 << 30)
     yield made
     made.close()
+
+
+@pytest.fixture
+def busy_descriptors() -> Iterator[None]:
+    """Every descriptor that is opened from now on has a number above 4,500, as in a server with many connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 5_000:
+        pytest.skip(f"this machine allows {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (5_000, hard))
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    while opened[-1] < 4_500:
+        opened.append(os.dup(opened[0]))
+    yield
+    for descriptor in opened:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _threads(pid: int) -> list[str]:
@@ -44,6 +63,36 @@ def test_zygote_has_one_thread_after_importing_everything(formats: tuple[str, ..
     assert loaded.pid is not None
     assert len(_threads(loaded.pid)) == 1, _threads(loaded.pid)
     loaded.close()
+
+
+def test_a_server_with_thousands_of_open_descriptors_starts_and_asks_models(
+    busy_descriptors: None, host: ModelHost
+) -> None:
+    data = hostile.identity()
+    loaded = host.load(data, format="onnx", signature=FORMATS["onnx"].signature_of(data))
+    for value in (1, 2):
+        answers = loaded.predict({"x": np.array([[value, 0]], np.float32)}, ["predict"])
+        assert answers["predict"].tolist() == [[value, 0]]
+    assert host._zygote is not None
+    for pid in (host._zygote.pid, loaded.pid):
+        assert max(int(name.name) for name in Path(f"/proc/{pid}/fd").iterdir()) < 64
+    loaded.close()
+
+
+def test_a_system_without_room_for_a_process_leaves_those_of_other_models_alone(
+    monkeypatch: pytest.MonkeyPatch, host: ModelHost
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "crowded"))
+    data = hostile.identity()
+    load = partial(host.load, data, format="onnx", signature=FORMATS["onnx"].signature_of(data))
+    first = load()
+    with pytest.raises(ModelUnavailable, match="temporarily unavailable"):
+        load()
+    pid, second = first.pid, load()
+    assert first.predict({"x": np.zeros((1, 2), np.float32)}, ["predict"])
+    assert first.pid == pid
+    first.close()
+    second.close()
 
 
 @pytest.mark.slow

@@ -44,7 +44,11 @@ class Child:
     @property
     def is_alive(self) -> bool:
         """Whether it waits for a request: its socket is open and it has said nothing on its own."""
-        return not self._is_ended and not select.select([self.channel], [], [], 0)[0]
+        if self._is_ended:
+            return False
+        news = select.poll()  # not select, which knows no descriptors from 1024 on
+        news.register(self.channel, select.POLLIN)
+        return not news.poll(0)
 
     def has_spoken(self) -> bool:
         """Whether it said something that nobody has read; ``False`` when it has merely gone."""

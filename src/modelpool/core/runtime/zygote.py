@@ -4,8 +4,8 @@ A fork copies one thread and every lock as it is, so no library may have threads
 
 Started as ``python -m modelpool.core.runtime.zygote FD`` with a Unix datagram-like socket
 (``SOCK_SEQPACKET``) as descriptor ``FD``. Messages are MessagePack: ``fork`` (with a descriptor for the
-child) answers the child's pid, ``end`` kills and reaps a child and answers its exit status. It ends, and all
-its children with it, when its parent does.
+child) answers the child's pid, or why the system gives none, ``preload`` imports what a format needs, ``end``
+kills and reaps a child and answers its exit status. It ends, and all its children with it, when its parent does.
 """
 
 from __future__ import annotations
@@ -72,11 +72,12 @@ class Zygote:
         if not message:
             return False
         request = msgspec.msgpack.decode(message)
-        reply: dict[str, Any] = {}
+        reply: dict[str, Any]
         if request["do"] == "fork":
-            reply = {"pid": self._fork(request, descriptors[0])}
+            reply = self._fork(request, descriptors[0])
         elif request["do"] == "preload":
             self._preload(request["format"])
+            reply = {}
         else:
             reply = {"status": self._end(request["pid"])}
         try:
@@ -85,15 +86,20 @@ class Zygote:
             return False
         return True
 
-    def _fork(self, request: dict[str, Any], descriptor: int) -> int:
+    def _fork(self, request: dict[str, Any], descriptor: int) -> dict[str, Any]:
+        """Return the child's ``pid``, or why the system gives none: others' children live on then."""
         self._preload(request["format"])
         own_pid = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            _become_model_process(descriptor, request, parent_pid=own_pid)
-        os.close(descriptor)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become_model_process(descriptor, request, parent_pid=own_pid)
+        except OSError as error:
+            return {"refused": error.strerror}
+        finally:
+            os.close(descriptor)
         self.alive.add(pid)
-        return pid
+        return {"pid": pid}
 
     def _preload(self, name: str) -> None:
         """Import what the format needs; a format that cannot be imported fails in the child, with a message."""
@@ -160,7 +166,17 @@ def main() -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the whole group; the parent ends us by closing its end
-    Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
+    Zygote(_with_low_number(int(sys.argv[1]))).serve()
+
+
+def _with_low_number(descriptor: int) -> socket.socket:
+    """Return the socket under the lowest free number.
+
+    That of a parent with many connections may be past what ``select`` knows, and past what a fork of ours closes.
+    """
+    low = os.dup(descriptor)
+    os.close(descriptor)
+    return socket.socket(fileno=low)
 
 
 if __name__ == "__main__":

@@ -61,9 +61,10 @@ class Zygote:
         return self._process.pid
 
     def fork(self, *, format: str, memory_bytes: int, cpu_seconds: int | None, requires_all: bool = True) -> Forked:
-        """Return a new, restricted model process; raise :class:`ZygoteGone`.
+        """Return a new, restricted model process.
 
-        With ``requires_all`` it opens nothing where a layer of the jail is missing.
+        With ``requires_all`` it opens nothing where a layer of the jail is missing. Raises :class:`ZygoteGone`, and
+        :class:`~modelpool.core.errors.ModelUnavailable` where the system has no room for another process.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         limits = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds, "requires_all": requires_all}
@@ -75,6 +76,9 @@ class Zygote:
             raise
         finally:
             theirs.close()
+        if "refused" in reply:
+            ours.close()
+            raise ModelUnavailable(f"No process for a model can be started: {reply['refused']}.")
         return Forked(reply["pid"], ours, self)
 
     def preload(self, format: str) -> None:
@@ -96,6 +100,7 @@ class Zygote:
                 socket.send_fds(self._channel, [message], descriptors)
                 answer = self._channel.recv(MAX_MESSAGE_BYTES)
             except OSError as error:
+                self._channel.close()  # an answer that comes too late must not be taken for the next one's
                 raise ZygoteGone from error
         if not answer:
             raise ZygoteGone
