@@ -55,6 +55,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **named)
         self._max_connections = max_connections
         self._begin = begin
+        self.on_lost: Callable[[], None] | None = None
         self.waiting_since: float | None = None
         self.idle_since: float | None = None
         self._head_bytes = 0
@@ -109,6 +110,9 @@ class GuardedProtocol(HttpToolsProtocol):
         """Nobody is left to answer: a prediction that waits for its model leaves the queue."""
         super().connection_lost(exc)
         self._is_lost = True
+        if self.on_lost is not None:
+            self.on_lost()
+            self.on_lost = None
         if self._leaves_with_client is not None:
             self._leaves_with_client.cancel()
 

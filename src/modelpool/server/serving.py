@@ -25,6 +25,7 @@ from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
 from modelpool.inference.metrics import METERS
 from modelpool.monitoring.services import DatabaseMonitor
+from modelpool.server.acceptor import Acceptor
 from modelpool.server.addresses import allowed_hosts, public_prefix
 from modelpool.server.asgi import Front
 from modelpool.server.bridge import DjangoLane
@@ -33,6 +34,7 @@ from modelpool.server.health import Readiness
 from modelpool.server.preparation import wait_at
 from modelpool.server.protocol import guarded, sweep_connections
 from modelpool.server.replies import Receive, Scope, Send
+from modelpool.server.seats import Seats
 from modelpool.server.tracing import start_tracing
 from modelpool.server.vitals import report_vitals
 
@@ -112,19 +114,36 @@ class Application:
 
 
 class WebServer(uvicorn.Server):
-    """uvicorn that tells the supervisor when it is ready, closes slow heads, and lets clients finish before it ends."""
+    """uvicorn that tells the supervisor when it is ready, closes slow heads, and lets clients finish before it ends.
+
+    It takes connections from ``listening``, which it shares with those who have the other ``seats``; where there are
+    none, the event loop takes them by itself, which costs less.
+    """
 
     def __init__(
-        self, config: uvicorn.Config, *, application: Application, ready_fd: int, head_timeout_s: float
+        self,
+        config: uvicorn.Config,
+        *,
+        application: Application,
+        listening: socket.socket,
+        seats: Seats | None,
+        ready_fd: int,
+        head_timeout_s: float,
     ) -> None:
         super().__init__(config)
         self._application = application
+        self._listening = listening
+        self._seats = seats
+        self._acceptor: Acceptor | None = None
         self._ready_fd = ready_fd
         self._head_timeout_s = head_timeout_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
-        await super().startup(sockets)
+        await super().startup([self._listening] if self._seats is None else [])
+        if self._seats is not None:
+            self._acceptor = Acceptor(self._listening, self._make_protocol, seat=self._seats.of(os.getpid()))
+            self._acceptor.start()
         gc.collect()
         gc.freeze()  # what is here now stays: collections need not walk over Django again, while requests wait
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._application.leave)
@@ -133,6 +152,11 @@ class WebServer(uvicorn.Server):
         os.set_blocking(self._ready_fd, False)
         self._say("ready\n")
         self._beat()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     def _beat(self) -> None:
         """Tell the supervisor each second that this event loop turns."""
@@ -152,6 +176,8 @@ class WebServer(uvicorn.Server):
         self._application.drain()
         for server in self.servers:
             server.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         await self._wait_for_clients(asyncio.get_running_loop().time() + _LAME_DUCK_S)
         self._sweep.cancel()
         await super().shutdown(sockets)
@@ -167,20 +193,20 @@ class WebServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(*, socket_fd: int, ready_fd: int, gate_fd: int) -> None:
+def serve(*, socket_fd: int, seats_fd: int, ready_fd: int, gate_fd: int) -> None:
     """Serve until SIGTERM, then end the process; ends without waiting for threads that are still streaming."""
     settings = conf.settings()
     get_resolver().url_patterns  # noqa: B018  imports every route now, not with the first request
     wait_at(gate_fd)
     listening = socket.socket(fileno=socket_fd)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(listening, ready_fd, settings))
+        runner.run(_serve(listening, Seats(seats_fd), ready_fd, settings))
         logging.shutdown()
         sys.stderr.flush()
         os._exit(0)
 
 
-async def _serve(listening: socket.socket, ready_fd: int, settings: Settings) -> None:
+async def _serve(listening: socket.socket, seats: Seats, ready_fd: int, settings: Settings) -> None:
     application = Application(settings, home=conf.home())
     server = settings.server
     config = uvicorn.Config(
@@ -193,10 +219,15 @@ async def _serve(listening: socket.socket, ready_fd: int, settings: Settings) ->
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=2048,
         timeout_keep_alive=int(server.keep_alive),
         timeout_graceful_shutdown=int(server.drain_timeout),
     )
-    await WebServer(config, application=application, ready_fd=ready_fd, head_timeout_s=server.head_timeout).serve(
-        [listening]
+    web_server = WebServer(
+        config,
+        application=application,
+        listening=listening,
+        seats=seats if server.workers > 1 else None,
+        ready_fd=ready_fd,
+        head_timeout_s=server.head_timeout,
     )
+    await web_server.serve()

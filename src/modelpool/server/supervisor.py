@@ -21,6 +21,7 @@ from modelpool import conf
 from modelpool.server.children import Child, Slot, start_child
 from modelpool.server.preparation import Preparation
 from modelpool.server.process import EXIT_CONFIGURATION
+from modelpool.server.seats import Seats
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ _HOPELESS_FAILURES = 3
 _TICK_S = 0.5
 _STOOD_STILL_S = 3.0
 _LAST_WORDS_S = 1.0
+_PROCESSES_A_SLOT = 4
+"""One, a successor, and those that it and quick successors of it replaced, and that still finish."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -52,6 +55,7 @@ class Supervisor:
         self._preparation = Preparation(environment)
         self._on_ready = on_ready
         self._slots = [Slot("web", n) for n in range(1, settings.server.workers + 1)]
+        self._seats = Seats.for_processes(_PROCESSES_A_SLOT * len(self._slots))
         self._slots += [Slot("jobs", n) for n in range(1, settings.jobs.workers + 1)]
         self._selector = selectors.DefaultSelector()
         self._rolling: deque[Slot] = deque()
@@ -145,8 +149,13 @@ class Supervisor:
     def _start(self, slot: Slot) -> Child:
         if slot.kind == "jobs":
             return start_child("modelpool.server.jobs", environment=self._environment)
-        fds = {"socket": self._listening.fileno(), "gate": self._preparation.gate_fd}
+        fds = {
+            "socket": self._listening.fileno(),
+            "seats": self._seats.descriptor,
+            "gate": self._preparation.gate_fd,
+        }
         child = start_child("modelpool.server.web", environment=self._environment, fds=fds)
+        self._seats.give(child.process.pid)
         self._selector.register(child.ready_fd, selectors.EVENT_READ, (slot, child))
         return child
 
@@ -219,6 +228,7 @@ class Supervisor:
         _reap_strangers(self._children())
 
     def _bury(self, slot: Slot, child: Child) -> None:
+        self._seats.take_back(child.process.pid)
         if child.ready_fd >= 0:
             self._selector.unregister(child.ready_fd)
             child.forget_ready_fd()

@@ -20,7 +20,7 @@ from modelpool.server.process import EXIT_CONFIGURATION, die_with_parent, raise_
 def main() -> None:
     """Set the process up, then serve until told to stop; exit code 78 means that the settings are wrong."""
     parser = argparse.ArgumentParser()
-    for name in ("--socket", "--ready", "--gate", "--parent"):
+    for name in ("--socket", "--seats", "--ready", "--gate", "--parent"):
         parser.add_argument(name, type=int, required=True)
     arguments = parser.parse_args()
     die_with_parent(arguments.parent)
@@ -36,7 +36,7 @@ def main() -> None:
         sys.exit(EXIT_CONFIGURATION)
     from modelpool.server.serving import serve  # its imports need Django's apps
 
-    serve(socket_fd=arguments.socket, ready_fd=arguments.ready, gate_fd=arguments.gate)
+    serve(socket_fd=arguments.socket, seats_fd=arguments.seats, ready_fd=arguments.ready, gate_fd=arguments.gate)
 
 
 if __name__ == "__main__":
