@@ -147,7 +147,9 @@ class ServedModel:
         """
         example = self._signature.example or {spec.name: _placeholder(spec) for spec in self._signature.inputs}
         try:
-            trial = try_rows(self.model, lambda n_rows: self._example_rows(example, n_rows))
+            trial = try_rows(
+                self.model, lambda n_rows: self._example_rows(example, n_rows), is_own_thread=self.runs_inline
+            )
         except Invalid as error:
             logger.warning("version %s of %s does not answer its own example: %s", self._number, self._name, error)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, thread_time
 
 import numpy as np
 
@@ -24,17 +24,22 @@ class Trial:
     joins: bool
 
 
-def try_rows(model: LoadedModel, request_of: Callable[[int], InferenceRequest]) -> Trial:
-    """Predict one row twice, then many, every other one moved away from the example; raises what one row raises."""
+def try_rows(model: LoadedModel, request_of: Callable[[int], InferenceRequest], *, is_own_thread: bool) -> Trial:
+    """Predict one row twice, then many, every other one moved away from the example; raises what one row raises.
+
+    ``is_own_thread`` says that the model computes in the thread that calls it: its cost is then the processor time of
+    that, however busy the machine is with other loads.
+    """
+    clock = thread_time if is_own_thread else perf_counter
     one = request_of(1)
     model.predict(one.inputs, one.outputs)  # whatever is made at the first call is none of the next ones' costs
-    alone, one_s = _timed(model, one)
+    alone, one_s = _timed(model, one, clock=clock)
     n_rows = next(count for limit_s, count in _ROWS if one_s < limit_s)
     many = request_of(n_rows)
     for inputs in (_varied(many.inputs), many.inputs):
         request = InferenceRequest(inputs, n_rows, many.outputs)
         try:
-            together, many_s = _timed(model, request)
+            together, many_s = _timed(model, request, clock=clock)
         except (Invalid, ModelUnavailable):
             continue  # the moved rows may be none that it takes
         joins = all(_is_alike(together.get(name), array, n_rows) for name, array in alone.items())
@@ -42,10 +47,12 @@ def try_rows(model: LoadedModel, request_of: Callable[[int], InferenceRequest]) 
     return Trial(((1, one_s),), joins=False)
 
 
-def _timed(model: LoadedModel, request: InferenceRequest) -> tuple[dict[str, np.ndarray], float]:
-    began = perf_counter()
+def _timed(
+    model: LoadedModel, request: InferenceRequest, *, clock: Callable[[], float]
+) -> tuple[dict[str, np.ndarray], float]:
+    began = clock()
     answers = model.predict(request.inputs, request.outputs)
-    return answers, perf_counter() - began
+    return answers, clock() - began
 
 
 def _varied(inputs: Arrays) -> Arrays:
