@@ -15,15 +15,9 @@ from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.feed import ChangeFeed
 from modelpool.tenants.changes import publish_change
 from modelpool.tenants.models import Change, Tenant
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def wait_until(is_so: Callable[[], bool], *, deadline_s: float = 5.0) -> None:
-    end = time.monotonic() + deadline_s
-    while not is_so():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def publish(ref: str) -> None:

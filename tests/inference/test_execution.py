@@ -14,6 +14,7 @@ from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.inference.data_plane import DataPlane
 from modelpool.registry.models import ModelVersion
 from modelpool.tenants.models import Tenant
+from tests.waiting import wait_until
 
 UPLOADED = ModelVersion.Trust.UPLOADED_DATA
 BODY = b'{"instances": [[1, 1, 1]]}'
@@ -160,6 +161,6 @@ def test_a_version_that_keeps_crashing_is_put_into_quarantine(
     assert response.status_code == 503
     assert "SIGSEGV" in response.json()["detail"]
     assert int(response.headers["retry-after"]) >= 1
+    wait_until(lambda: ModelVersion.unscoped.get(pk=version.pk).quarantined_at, "the registry to know")
     version.refresh_from_db()
-    assert version.quarantined_at is not None
     assert "SIGSEGV" in version.quarantine_reason

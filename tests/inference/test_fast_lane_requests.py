@@ -26,6 +26,7 @@ from modelpool.server.protocol import guarded, sweep_connections
 from modelpool.tenants import services as tenant_services
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
+from tests.waiting import wait_until
 
 PATH = "/api/v1/tenants/acme/models/churn/predict"
 BODY = b'{"instances": [[1, 1, 1]]}'
@@ -150,13 +151,6 @@ def test_a_head_that_comes_again_is_checked_again(
         (found,) = tenant_services.keys_of(tenant)
         tenant_services.revoke_key(found.pk, tenant=tenant, actor=actor)
         wait_until(lambda: ask()[0] == 401)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_pipelined_requests_are_answered_in_order(server: Server, key: str) -> None:
@@ -341,8 +335,5 @@ def test_answers_are_counted(server: Server, key: str) -> None:
     before = {status: counted(status) for status in ("200", "400")}
     for body in (BODY, BODY, b"{"):
         server.ask(request(key, body=body))
-    deadline = time.monotonic() + 5
-    while counted("400") < before["400"] + 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: counted("400") == before["400"] + 1)
     assert counted("200") == before["200"] + 2

@@ -15,6 +15,7 @@ from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
 from modelpool.registry.models import ModelVersion
 from modelpool.tenants.models import Tenant
+from tests.waiting import wait_until
 
 UPLOADED = ModelVersion.Trust.UPLOADED_DATA
 
@@ -107,10 +108,7 @@ def test_a_load_that_takes_too_long_is_503_and_leaves_no_pin(
     register(tenant, "churn", yes_model, trust=UPLOADED)
     response = caller.predict("acme/churn", key=key)
     assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
-    deadline = time.monotonic() + 10
-    while not plane.pool.sizes():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(plane.pool.sizes)
     assert all(not entry.pins for entry in plane.pool._entries.values())
 
 
@@ -121,8 +119,5 @@ def test_a_thread_that_gives_up_waiting_leaves_no_pin(
     register(tenant, "churn", yes_model, trust=UPLOADED)
     with pytest.raises(ModelUnavailable):
         plane.predict_blocking(("acme", "churn", None), b'{"instances": [[1, 1, 1]]}', content_type="application/json")
-    deadline = time.monotonic() + 10
-    while not plane.pool.sizes():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(plane.pool.sizes)
     assert all(not entry.pins for entry in plane.pool._entries.values())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 
 from modelpool.core.errors import ModelUnavailable
 from modelpool.core.runtime.memory import LoadMeter, allocated_bytes
@@ -12,15 +10,9 @@ from modelpool.core.runtime.pool import ModelPool, PoolKey
 from modelpool.inference.lookup import RouteKey
 from modelpool.inference.preloading import THREADS, Preloading
 from modelpool.inference.upkeep import PoolMeter, Upkeep
+from tests.waiting import wait_until
 
 MIB = 2**20
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
-    while not is_so():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.002)
 
 
 def keys(count: int) -> list[RouteKey]:

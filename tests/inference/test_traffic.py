@@ -41,7 +41,7 @@ from modelpool.tenants.models import AuditEvent, Tenant
 from tests.core.formats import hostile
 from tests.core.runtime.test_channel import HANG
 from tests.inference.conftest import SIGNATURE, Caller, not_ours
-from tests.inference.test_predictions import wait_until
+from tests.waiting import wait_until
 
 PATH = "/api/v1/tenants/acme/models/churn/predict"
 CANARY = TrafficRule(canary=Share(2, 100))

@@ -6,7 +6,6 @@ import hashlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,17 +30,11 @@ from modelpool.storage.services import store_artifact
 from modelpool.tenants import services as tenants
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import AuditEvent, Tenant
+from tests.waiting import wait_until
 
 UPLOADED = ModelVersion.Trust.UPLOADED_DATA
 Versions = dict[str, ModelVersion]
 Attack = Callable[[Versions], None]
-
-
-def wait_until(is_so: Callable[[], Any], *, deadline_s: float = 10.0) -> None:
-    deadline = time.monotonic() + deadline_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def write(version: ModelVersion, **columns: Any) -> None:
@@ -432,7 +425,7 @@ def test_a_model_whose_process_dies_ends_in_quarantine_and_its_neighbour_does_no
         return False
 
     try:
-        wait_until(lambda: kill_and_ask("bad"), deadline_s=60)
+        wait_until(lambda: kill_and_ask("bad"), timeout_s=60)
         (event,) = audit_of(versions["bad"])
         assert event.details["cause"] == "faults"
         assert "2 faults" in event.details["reason"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from modelpool.server.protocol import guarded, sweep_connections
 from tests.sandbox import sandbox
 from tests.server.wsgi_app import Application
 from tests.servers.modelpool import ServedModelpool, serve_modelpool
+from tests.waiting import wait_until
 
 
 class _AlwaysReady:
@@ -132,14 +132,6 @@ def _start(
     wait_until(lambda: "server" in made and made["server"].started, "the bridge to start")
     bridge = Bridge(application, tmp_dir, port, made["lane"], made["loop"], made["server"].server_state.connections)
     return bridge, made["server"], thread
-
-
-def wait_until(condition: Callable[[], Any], what: str, *, timeout_s: float = 20.0) -> None:
-    """Poll until the condition holds, or fail and say what did not happen."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

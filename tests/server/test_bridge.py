@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from modelpool.server.spool import MEMORY_BYTES
-from tests.server.conftest import wait_until
 from tests.server.wsgi_app import MEBIBYTE
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("size", [0, 1, MEMORY_BYTES, MEMORY_BYTES + 1, 3 * MEBIBYTE + 7])

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import wait_until
 from tests.servers.modelpool import inherited_environment
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -21,9 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fixtures.onnx_files import adds
 from tests.sandbox import sandbox
-from tests.server.conftest import wait_until
 from tests.server.processes import children_running
 from tests.servers.modelpool import ServedModelpool, inherited_environment, serve_modelpool
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import subprocess
 import httpx
 import pytest
 
-from tests.server.conftest import wait_until
 from tests.server.processes import descendants_of, is_alive
 from tests.servers.modelpool import ServedModelpool, serve_modelpool
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 _OPTIONS = ("--workers", "1", "--job-workers", "1", "--demo")

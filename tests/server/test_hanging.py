@@ -12,9 +12,9 @@ import pytest
 
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError
-from tests.server.conftest import wait_until
 from tests.server.processes import children_running
 from tests.servers.modelpool import serve_modelpool
+from tests.waiting import wait_until
 
 WEB = "modelpool.server.web"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -15,6 +14,7 @@ from modelpool.core.runtime.layers import NO_LANDLOCK
 from modelpool.core.runtime.selftest_result import read_result
 from tests.core.formats import hostile
 from tests.servers.modelpool import ServedModelpool, inherited_environment, serve_modelpool
+from tests.waiting import wait_until
 
 
 def _run(home: Path, *arguments: str, failpoint: str | None = None) -> str:
@@ -59,7 +59,4 @@ def test_server_tests_its_jail_in_the_background_and_takes_uploads(tmp_path: Pat
         assert result is not None
         assert result.verdict.problem == ""
         assert "attempts to get out were stopped" in _run(served.home, "doctor")
-        deadline = time.monotonic() + 20
-        while "the isolation of models holds" not in served.log():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: "the isolation of models holds" in served.log(), "the word of the log")

@@ -17,8 +17,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fixtures.onnx_files import adds
-from tests.server.conftest import wait_until
 from tests.servers.modelpool import inherited_environment, serve_modelpool
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from tests.sandbox import sandbox
-from tests.server.conftest import wait_until
 from tests.server.processes import children_running, descendants_of, is_alive
 from tests.servers.modelpool import inherited_environment, serve_modelpool
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 WEB = "modelpool.server.web"

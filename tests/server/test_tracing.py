@@ -19,8 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from modelpool.core.errors import ConfigurationError
 from modelpool.core.tracing import Tracer, check_tracing
-from tests.server.conftest import wait_until
 from tests.servers.modelpool import inherited_environment, serve_modelpool
+from tests.waiting import wait_until
 
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"

@@ -20,10 +20,10 @@ import httpx
 import pytest
 
 from tests.sandbox import sandbox
-from tests.server.conftest import wait_until
 from tests.server.processes import children_running
 from tests.servers.haproxy import HAProxy, HAProxyUnavailable, balance, find_haproxy
 from tests.servers.modelpool import ServedModelpool, inherited_environment, serve_modelpool
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(300)]
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from modelpool.core.runtime.channel import LoopChannel
 from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.isolation import ModelHost
 from tests.core.formats import hostile
+from tests.waiting import wait_until
 
 FEWER_ROWS, TOO_LONG, TWICE, CRASH, HANG, LEAK, LATE, ANOTHER_CALL, ONLY_ALONE = range(1001, 1010)
 
@@ -61,10 +61,7 @@ def run(model: IsolatedModel, work: Work, *, factory: Any = uvloop.new_event_loo
 
 
 def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 async def ask(channel: LoopChannel, *values: float, is_shared: bool = False) -> list[list[float]]:

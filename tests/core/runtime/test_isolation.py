@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from modelpool.core.runtime.isolated_model import IsolatedModel, pause_after
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.signature import ModelSignature, TensorSpec
 from tests.core.formats import hostile
+from tests.waiting import wait_until
 
 ROWS = {"x": np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)}
 
@@ -47,13 +47,6 @@ def model(host: ModelHost) -> Iterator[IsolatedModel]:
     loaded = host.load(data, format="onnx", signature=FORMATS["onnx"].signature_of(data))
     yield loaded
     loaded.close()
-
-
-def _wait_until(happened: Callable[[], Any], *, within_s: float = 20.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def _is_running(pid: int) -> bool:
@@ -285,7 +278,7 @@ def test_killed_idle_child_comes_back_unnoticed(model: IsolatedModel) -> None:
     first = model.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    _wait_until(lambda: not _exists(first))
+    wait_until(lambda: not _exists(first))
     assert model.predict(ROWS, ["predict"])["predict"].tolist() == [[1, 2], [3, 4]]
     assert model.pid != first
 
@@ -298,7 +291,7 @@ def test_a_child_that_dies_after_every_answer_is_given_up(model: IsolatedModel) 
         pid = model.pid
         assert pid is not None
         os.kill(pid, signal.SIGSEGV)
-        _wait_until(lambda pid=pid: not _exists(pid))  # type: ignore[misc]
+        wait_until(lambda pid=pid: not _exists(pid))  # type: ignore[misc]
     with pytest.raises(ModelUnavailable, match="quarantine after 3 faults"):
         model.predict(ROWS, ["predict"])
     (reason,) = reasons
@@ -338,7 +331,7 @@ def test_child_killed_in_mid_call_is_an_error_and_comes_back(model: IsolatedMode
 
     thread = threading.Thread(target=ask)
     thread.start()
-    _wait_until(model.lock.locked)
+    wait_until(model.lock.locked)
     os.kill(pid, signal.SIGKILL)
     thread.join(20)
     if failures:  # otherwise the kill came before the request was sent, and the call was served by a new child
@@ -362,7 +355,7 @@ def test_closing_in_mid_call_ends_the_call(host: ModelHost) -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    _wait_until(loaded.lock.locked)
+    wait_until(loaded.lock.locked)
     loaded.close()
     thread.join(20)
     assert [type(failure) for failure in failures] == [ModelUnavailable]
@@ -397,7 +390,7 @@ def test_killed_zygote_is_replaced_and_its_children_end(host: ModelHost, model: 
     assert zygote is not None
     assert child is not None
     os.kill(zygote.pid, signal.SIGKILL)
-    _wait_until(lambda: not _is_running(child))
+    wait_until(lambda: not _is_running(child))
     assert model.predict(ROWS, ["predict"])["predict"].shape == (2, 2)
     assert host._zygote is not zygote
     assert not _exists(zygote.pid)
@@ -411,7 +404,7 @@ def test_closed_host_ends_everything() -> None:
     assert pid is not None
     assert zygote is not None
     ending.close()
-    _wait_until(lambda: not _is_running(pid))
+    wait_until(lambda: not _is_running(pid))
     assert not _exists(zygote.pid)
     with pytest.raises(ModelUnavailable):
         loaded.predict(ROWS, ["predict"])
@@ -446,4 +439,4 @@ def test_children_die_with_a_killed_parent_that_stayed_lean() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    _wait_until(lambda: not _is_running(int(zygote)) and not _is_running(int(child)))
+    wait_until(lambda: not _is_running(int(zygote)) and not _is_running(int(child)))

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import random
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from modelpool.core.errors import ModelUnavailable, UnloadableModel
 from modelpool.core.runtime.pool import ModelPool, PoolKey
+from tests.waiting import wait_until
 
 
 class Model:
@@ -28,13 +27,6 @@ class Model:
 
 def key(version: object, *, tenant: str = "t") -> PoolKey:
     return PoolKey(tenant, "m", version)
-
-
-def wait_until(is_so: Callable[[], bool], *, deadline_s: float = 5.0) -> None:
-    end = time.monotonic() + deadline_s
-    while not is_so():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.002)
 
 
 @pytest.fixture

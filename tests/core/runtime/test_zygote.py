@@ -6,11 +6,9 @@ import os
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ from modelpool.core.runtime.hostile_format import SELF_TEST
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.model_source import ModelSource
 from tests.core.formats import hostile
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -141,12 +140,12 @@ def test_hung_child_ends_with_the_process_that_it_works_for() -> None:
     assert owner.stdout is not None
     zygote = int(owner.stdout.readline())
     owner.stdout.close()
-    children = _wait_for(lambda: Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
-    _wait_for(lambda: Path(f"/proc/{children[0]}/stat").read_text().rpartition(")")[2].split()[0] == "R")
+    children = wait_until(lambda: Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
+    wait_until(lambda: Path(f"/proc/{children[0]}/stat").read_text().rpartition(")")[2].split()[0] == "R")
     owner.kill()
     owner.wait()
     for pid in (zygote, *map(int, children)):
-        _wait_for(partial(_is_gone, pid))
+        wait_until(partial(_is_gone, pid))
 
 
 def _is_gone(pid: int) -> bool:
@@ -154,11 +153,3 @@ def _is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-def _wait_for(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 20
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-    return found
