@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from modelpool import conf
-from modelpool.core.errors import DatabaseUnavailable, ModelpoolError, Quarantined
+from modelpool.core.errors import DatabaseUnavailable, ModelpoolError, Quarantined, VersionNotFound
 from modelpool.core.manifests import SigningKey
 from modelpool.core.runtime.pool import PoolKey
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.lookup import Route, find_route
 from modelpool.inference.quarantining import QuarantineReports, write_quarantine
+from modelpool.inference.trust import read_signed
 from modelpool.registry import services as registry
 from modelpool.registry import signing
 from modelpool.registry.manifests import sign_version
@@ -240,6 +241,18 @@ def test_what_was_exchanged_is_not_served(
     tenant_rows = ModelVersion.objects.for_tenant(tenant)
     assert tenant_rows.get(pk=versions["good"].pk).quarantined_at is not None
     assert ModelVersion.unscoped.get(pk=versions["foreign"].pk).quarantined_at is None
+
+
+def test_a_version_deleted_while_its_file_is_read_is_not_found_and_nobodys_attack(
+    versions: Versions, tenant: Tenant, actor: Actor
+) -> None:
+    good = versions["good"]
+    assert good.artifact is not None
+    route = find_route(("acme", "good", None))
+    registry.delete_model(registry.get_model(tenant, "good"), actor=actor)
+    with pytest.raises(VersionNotFound):
+        read_signed(good.artifact, route)
+    assert not audit_of(good)
 
 
 def test_an_old_manifest_does_not_fit_another_version(

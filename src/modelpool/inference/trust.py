@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from modelpool.core.errors import ArtifactCorrupt, Quarantined
+from modelpool.core.errors import ArtifactCorrupt, Quarantined, VersionNotFound
 from modelpool.core.manifests import Manifest, UntrustedManifest
 from modelpool.registry.manifests import verify_version
 from modelpool.registry.models import ModelVersion
@@ -54,7 +54,7 @@ def read_signed(artifact: Artifact, route: Route) -> bytes:
     """Return the file that was signed; a store that gives other bytes is asked thrice.
 
     Then the version goes into quarantine: copies in memory go on answering, nothing is loaded. Raises
-    :class:`Quarantined`.
+    :class:`Quarantined`, and :class:`VersionNotFound` where it was deleted meanwhile, which takes its file away.
     """
     if route.quarantine:
         raise Quarantined(route.model, route.number, route.quarantine)
@@ -68,7 +68,14 @@ def read_signed(artifact: Artifact, route: Route) -> bytes:
     try:
         return read_artifact(artifact)
     except ArtifactCorrupt as error:
+        if not _is_kept(artifact):
+            raise VersionNotFound(route.model, route.number) from error
         raise _wrong(route, cause=INTEGRITY) from error
+
+
+def _is_kept(artifact: Artifact) -> bool:
+    kept = Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk, state=Artifact.State.READY)
+    return kept.exists()
 
 
 def _wrong(route: Route, *, cause: Cause) -> Quarantined:
