@@ -62,11 +62,11 @@ class FeedCache(Generic[K, V]):
             for key in gone:
                 del self.entries[key]
 
-    def replace(self, key: K, value: V) -> None:
-        """Put another value in the place of one that is there; what is not there stays away."""
+    def replace(self, key: K, *, old: V, new: V) -> None:
+        """Put ``new`` in the place of ``old``, unless that has gone, or another one is there by now."""
         with self._lock:
-            if key in self.entries:
-                self.entries[key] = value
+            if self.entries.get(key) is old:
+                self.entries[key] = new
 
     def refusal_count(self) -> int:
         """How many refusals are kept."""

@@ -64,24 +64,28 @@ class RouteCache:
 
         What was deleted answers nobody, not even until another version is loaded: requests wait for that one.
         """
-        stale = [(key, route) for key, route in list(self._cache.entries.items()) if route.key.model_id in models]
-        for key, route in stale:
+        stale = [key for key, route in list(self._cache.entries.items()) if route.key.model_id in models]
+        for key in stale:
             try:
-                self._turn(key, old=route, new=find_route(key), gone=gone)
+                self._turn(key, find_route(key), gone=gone)
             except DatabaseUnavailable:
                 raise
             except ModelpoolError:
                 self._cache.invalidate(lambda other, _, key=key: other == key)  # type: ignore[misc]
 
-    def _turn(self, key: RouteKey, *, old: Route, new: Route, gone: Set[UUID]) -> None:
-        """Let ``new`` take the place of ``old`` as soon as every version that it needs is in memory."""
+    def _turn(self, key: RouteKey, new: Route, *, gone: Set[UUID]) -> None:
+        """Let ``new`` take the place of what is there as soon as every version that it needs is in memory."""
         with self._lock:
+            old = self.find(key)
+            if old is None:  # it went meanwhile: who asks next finds the new one
+                return
             self._moves[key] = new
         before, after = ({route.key: route for route in answering(either)} for either in (old, new))
         held = [entry for pool_key in before if (entry := self._pool.pin(pool_key)) is not None]
         may_wait = bool(held) and not any(pool_key.version_id in gone for pool_key in before)
         missing = [route for pool_key, route in after.items() if pool_key not in before] if may_wait else []
-        turn = _Turn(key, new, replaced=[entry for entry in held if entry.key not in after], waits_for=len(missing))
+        replaced = [entry for entry in held if entry.key not in after]
+        turn = _Turn(key, old=old, new=new, replaced=replaced, waits_for=len(missing))
         for entry in held:
             entry.uses -= 1
             if entry.key in after:
@@ -113,26 +117,26 @@ class RouteCache:
 
     def _finish(self, turn: _Turn) -> None:
         """Move the route; what answered until now was held in memory, and stays for a while for a roll-back."""
-        self._move(turn.key, turn.new)
+        self._move(turn)
         for entry in turn.replaced:
             self._pool.keep(entry.key, self._keep_previous_s)
         for entry in turn.replaced + turn.loaded:
             self._pool.release(entry)
 
-    def _move(self, key: RouteKey, new: Route) -> None:
-        """Let the route point to ``new``, unless a later change wants another one."""
+    def _move(self, turn: _Turn) -> None:
+        """Let the route point to the new version, unless a later change wants another one, or it was read anew."""
         with self._lock:
-            if self._moves.get(key) is new:
-                del self._moves[key]
-                self._cache.replace(key, new)
+            if self._moves.get(turn.key) is turn.new:
+                del self._moves[turn.key]
+                self._cache.replace(turn.key, old=turn.old, new=turn.new)
 
 
 class _Turn:
     """A route on its way: the versions it was answered by, pinned, and those it waits for."""
 
-    def __init__(self, key: RouteKey, new: Route, *, replaced: list[Entry], waits_for: int) -> None:
+    def __init__(self, key: RouteKey, *, old: Route, new: Route, replaced: list[Entry], waits_for: int) -> None:
         self.key = key
-        self.new = new
+        self.old, self.new = old, new
         self.replaced = replaced
         self.loaded: list[Entry] = []
         self.waits_for = waits_for
