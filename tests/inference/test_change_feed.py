@@ -136,7 +136,7 @@ def test_predictions_go_on_without_a_database_for_a_while_and_then_stop(
     assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
     assert int(response.headers["retry-after"]) >= 1
     with pytest.raises(DatabaseUnavailable):
-        plane.predict_blocking(("acme", "churn", None), b"{}", content_type="application/json")
+        plane.answer_blocking(("acme", "churn", None), b"{}", content_type=b"application/json")
 
 
 @pytest.mark.parametrize(

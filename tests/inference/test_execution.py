@@ -96,7 +96,7 @@ def test_threads_and_loops_share_one_queue(plane: DataPlane, register: Any, yes_
     register(tenant, "uploaded", yes_model, trust=UPLOADED)
 
     def blocking(_: int) -> bytes:
-        return plane.predict_blocking(("acme", "uploaded", None), BODY, content_type="application/json")
+        return plane.answer_blocking(("acme", "uploaded", None), BODY, content_type=b"application/json")[0]
 
     expected = b'{"predictions":["yes"],"model":"uploaded","version":1}'
     with ThreadPoolExecutor(8) as threads:

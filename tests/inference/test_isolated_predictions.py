@@ -118,6 +118,6 @@ def test_a_thread_that_gives_up_waiting_leaves_no_pin(
     monkeypatch.setattr(plane, "_settings", conf.ServingSettings(preload=(), load_timeout=conf.Duration(0.001)))
     register(tenant, "churn", yes_model, trust=UPLOADED)
     with pytest.raises(ModelUnavailable):
-        plane.predict_blocking(("acme", "churn", None), b'{"instances": [[1, 1, 1]]}', content_type="application/json")
+        plane.answer_blocking(("acme", "churn", None), b'{"instances": [[1, 1, 1]]}', content_type=b"application/json")
     wait_until(plane.pool.sizes)
     assert all(not entry.pins for entry in plane.pool._entries.values())

@@ -282,8 +282,8 @@ def test_the_way_for_django_views_answers_alike(
     with ThreadPoolExecutor(8) as threads:
         body = b'{"instances": [[1, 1, 1]]}'
         calls = [
-            threads.submit(plane.predict_blocking, ("acme", "churn", None), body, content_type="application/json")
+            threads.submit(plane.answer_blocking, ("acme", "churn", None), body, content_type=b"application/json")
             for _ in range(24)
         ]
-        assert {call.result(10) for call in calls} == {b'{"predictions":["yes"],"model":"churn","version":1}'}
+        assert {call.result(10)[0] for call in calls} == {b'{"predictions":["yes"],"model":"churn","version":1}'}
     assert plane.pool.stats().loads == 1

@@ -343,7 +343,7 @@ def test_figures_are_written_by_the_process(model: RegisteredModel, actor: Actor
     plane = DataPlane(conf.ServingSettings(preload=()), monitor=DatabaseMonitor(node="here", pid=1))
     plane.start()
     body = b'{"instances": [[1, 1, 1]]}'
-    answer, route = plane.answer_blocking(("acme", "churn", None), body, content_type="application/json")
+    answer, route = plane.answer_blocking(("acme", "churn", None), body, content_type=b"application/json")
     assert (msgspec.json.decode(answer)["version"], route.variant) == (2, "canary")
     plane.close()
     (version,) = traffic_report(model, rule=UUID(rule.id)).versions

@@ -324,7 +324,7 @@ def test_a_healthy_copy_in_memory_goes_on_answering(
     try:
         body = b'{"instances": [[1, 1, 1]]}'
         with pytest.raises(Quarantined):
-            second.predict_blocking(("acme", "good", None), body, content_type="application/json")
+            second.answer_blocking(("acme", "good", None), body, content_type=b"application/json")
 
         def has_heard_and_answers() -> bool:
             assert caller.predict("acme/good", key=key).json()["predictions"] == ["yes"]
@@ -409,7 +409,7 @@ def test_a_model_that_crashed_while_in_quarantine_for_another_reason_begins_anew
 
 def _predicts(plane: DataPlane, body: bytes) -> bool:
     try:
-        return bool(plane.predict_blocking(("acme", "good", None), body, content_type="application/json"))
+        return bool(plane.answer_blocking(("acme", "good", None), body, content_type=b"application/json")[0])
     except Quarantined:
         return False
 
@@ -425,7 +425,7 @@ def test_a_model_whose_process_dies_ends_in_quarantine_and_its_neighbour_does_no
     def kill_and_ask(name: str) -> bool:
         """Say whether the version is in quarantine by now."""
         try:
-            plane.predict_blocking(("acme", name, None), body, content_type="application/json")
+            plane.answer_blocking(("acme", name, None), body, content_type=b"application/json")
             entry = plane.pool.pin(find_route(("acme", name, None)).key)
             assert entry is not None
             pid = entry.item.model.pid  # type: ignore[attr-defined]
@@ -442,7 +442,7 @@ def test_a_model_whose_process_dies_ends_in_quarantine_and_its_neighbour_does_no
         (event,) = audit_of(versions["bad"])
         assert event.details["cause"] == "faults"
         assert "2 faults" in event.details["reason"]
-        assert plane.predict_blocking(("acme", "neighbour", None), body, content_type="application/json")
+        assert plane.answer_blocking(("acme", "neighbour", None), body, content_type=b"application/json")[0]
         assert ModelVersion.unscoped.get(pk=neighbour.pk).quarantined_at is None
         release_version(versions["bad"].model, number=1, actor=actor)
         wait_until(lambda: not kill_and_ask("bad"))

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from time import monotonic
 from types import MappingProxyType
 from typing import TypeVar, cast
-from uuid import UUID
 
 import msgspec
 
 from modelpool.conf import ServingSettings
+from modelpool.core.codecs.base import Encoder, InferenceRequest
 from modelpool.core.errors import DatabaseUnavailable, ModelpoolError, ModelUnavailable
 from modelpool.core.metrics import catalogue
 from modelpool.core.problems import status_of
@@ -28,10 +28,11 @@ from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
 from modelpool.core.tracing import Trace
+from modelpool.inference.changes import ChangeHandler
 from modelpool.inference.comparisons import Comparisons
 from modelpool.inference.execution import INLINE_BYTES, Engine
 from modelpool.inference.feed import ChangeFeed
-from modelpool.inference.lookup import Route, RouteKey, find_active, find_gone, find_route, find_versions, with_database
+from modelpool.inference.lookup import Route, RouteKey, find_active, find_route, find_versions, with_database
 from modelpool.inference.monitor import RECORD_S, Monitor, NoMonitor, Recorder
 from modelpool.inference.preloading import Preloading
 from modelpool.inference.principals import KeyCache, KnownKey
@@ -41,7 +42,6 @@ from modelpool.inference.served import ServedModel, load_version
 from modelpool.inference.shadow import Copy, Shadows
 from modelpool.inference.traffic import answering
 from modelpool.inference.upkeep import PoolMeter, Upkeep
-from modelpool.tenants.models import Change
 
 logger = logging.getLogger(__name__)
 
@@ -90,13 +90,14 @@ class DataPlane:
         self.routes = RouteCache(
             partial(self._load, is_use=False), self.pool, keep_previous_s=float(settings.keep_previous)
         )
-        self.feed = ChangeFeed(on_changes=self._apply, on_reset=self._forget, on_idle=self._be_idle, idle_s=RECORD_S)
         self._inline_limit_s = float(settings.inline_limit)
         self._sql = ThreadPoolExecutor(_SQL_THREADS, "modelpool-sql")
         self.engine = Engine(settings, self.pool.release)
         self.comparisons = Comparisons()
         self.shadows = Shadows(self._ask_shadow, self.comparisons)
         self._given_up = QuarantineReports()
+        changes = ChangeHandler(self.pool, keys=self.keys, routes=self.routes, given_up=self._given_up)
+        self.feed = ChangeFeed(on_changes=changes.apply, on_reset=changes.reset, on_idle=self._be_idle, idle_s=RECORD_S)
         self._pending: dict[tuple[str, object], asyncio.Future[object]] = {}
         self._preloading = Preloading(
             self._find_preloaded,
@@ -175,17 +176,24 @@ class DataPlane:
         """
         if len(body) > INLINE_BYTES:
             return self._answer_long(entry, body, content_type=content_type, method=method, trace=trace)
+        found = self._answer_inline(entry, body, content_type=content_type, method=method)
+        return found if isinstance(found, bytes) else self.engine.answer(entry, *found, trace=trace)
+
+    def _answer_inline(
+        self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None
+    ) -> bytes | tuple[InferenceRequest, Encoder]:
+        """Return the answer of what is expected to be quick, otherwise the request for the engine, still pinned."""
         served = entry.item
         try:
             request, encode = served.read(body, content_type=content_type, method=method)
-            if request.n_rows <= served.inline_rows:
-                answer = served.answer(request, encode)
-                self.pool.release(entry)
-                return answer
+            if request.n_rows > served.inline_rows:
+                return request, encode
+            answer = served.answer(request, encode)
         except BaseException:
             self.pool.release(entry)
             raise
-        return self.engine.answer(entry, request, encode, trace=trace)
+        self.pool.release(entry)
+        return answer
 
     async def _answer_long(
         self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None, trace: Trace | None
@@ -220,20 +228,16 @@ class DataPlane:
 
     # --- in threads ---------------------------------------------------------------------------------------------------
 
-    def predict_blocking(self, key: RouteKey, body: bytes, *, content_type: str, method: str | None = None) -> bytes:
-        """Answer from a thread of Django's, for a caller whose permission is checked already; returns the JSON body."""
-        return self.answer_blocking(key, body, content_type=content_type, method=method)[0]
-
     def answer_blocking(
         self,
         key: RouteKey,
         body: bytes,
         *,
-        content_type: str,
+        content_type: bytes,
         method: str | None = None,
         headers: Mapping[bytes, bytes] = _NO_HEADERS,
     ) -> tuple[bytes, Route]:
-        """Answer like :meth:`predict_blocking`, and say who answered.
+        """Answer from a thread of Django's, for a caller whose permission is checked already; say which route did.
 
         ``headers`` (names in lower case) say whom traffic rules keep at one version.
         """
@@ -263,20 +267,11 @@ class DataPlane:
             self.pool.release(entry)
             return
         body = msgspec.json.encode({"instances": [route.signature.example]})
-        self._answer_entry(entry, body, content_type="application/json", method=None)
+        self._answer_entry(entry, body, content_type=b"application/json", method=None)
 
-    def _answer_entry(self, entry: Entry, body: bytes, *, content_type: str, method: str | None) -> bytes:
-        served = entry.item
-        try:
-            request, encode = served.read(body, content_type=content_type.encode("latin-1"), method=method)
-            if request.n_rows <= served.inline_rows:
-                answer = served.answer(request, encode)
-                self.pool.release(entry)
-                return answer
-        except BaseException:
-            self.pool.release(entry)
-            raise
-        return self.engine.answer_blocking(entry, request, encode)
+    def _answer_entry(self, entry: Entry, body: bytes, *, content_type: bytes, method: str | None) -> bytes:
+        found = self._answer_inline(entry, body, content_type=content_type, method=method)
+        return found if isinstance(found, bytes) else self.engine.answer_blocking(entry, *found)
 
     def _wait_for(self, route: Route, *, is_use: bool = True) -> Entry:
         future = self._load(route, is_use=is_use)
@@ -326,40 +321,6 @@ class DataPlane:
         self._upkeep.run()
         self.recorder.run()
         self.comparisons.flush(self._monitor)
-
-    # --- in the thread of the feed ------------------------------------------------------------------------------------
-
-    def _apply(self, changes: Sequence[Change]) -> None:
-        """Make changes effective: keys at once, then routes, then what no route leads to and may not answer any more.
-
-        A version that goes while a route still led to it would fail the requests that are on their way.
-        """
-        tenants = {UUID(change.ref) for change in changes if change.kind == Change.Kind.TENANT}
-        models = {UUID(change.ref) for change in changes if change.kind == Change.Kind.MODEL}
-        self.keys.forget({change.ref for change in changes if change.kind == Change.Kind.KEY}, tenants=tenants)
-        self.routes.forget_tenants(tenants)
-        gone = self._find_gone(models, tenants=tenants)
-        self.routes.refresh(models, gone=gone)
-        self._discard(gone, models=models)
-        self.pool.forget_failures(lambda key: key.model_id in models or key.tenant_id in tenants)
-        self._given_up.settle(models)
-
-    def _find_gone(self, models: set[UUID], *, tenants: set[UUID]) -> set[UUID]:
-        held = [key for key in self.pool.sizes() if key.model_id in models or key.tenant_id in tenants]
-        return find_gone([key.version_id for key in held]) if held else set()
-
-    def _discard(self, gone: set[UUID], *, models: set[UUID]) -> None:
-        """Take out what may not answer, and what was given up here: a version that is released begins anew."""
-        given_up = {item.key for item in self.pool.items() if item.is_given_up and item.key.model_id in models}
-        self.pool.discard(lambda key: key.version_id in gone or key in given_up)
-
-    def _forget(self) -> None:
-        self.keys.forget_all()
-        self.routes.forget_all()
-        models = {key.model_id for key in self.pool.sizes()}
-        self._discard(self._find_gone(models, tenants=set()), models=models)
-        self.pool.forget_failures(lambda key: key.model_id in models)
-        self._given_up.settle()
 
 
 def _release_later(pool: ModelPool[ServedModel], future: Future[Entry]) -> None:

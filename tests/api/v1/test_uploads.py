@@ -127,7 +127,7 @@ def test_a_version_is_deleted_under_running_predictions(plane: DataPlane, scient
         body = b'{"instances": [[1.0]]}'
         try:
             while True:
-                plane.predict_blocking(key, body, content_type="application/json")
+                plane.answer_blocking(key, body, content_type=b"application/json")
                 is_asked.set()
         except Exception as error:  # noqa: BLE001 - looked at below
             outcomes.append(type(error))

@@ -75,7 +75,7 @@ class _PredictView(ApiView):
             raise Malformed("The body ended before its declared length.")
         key: RouteKey = (self.tenant.name, model, selector)
         method = method_of_query(request.META.get("QUERY_STRING", "").encode("latin-1"))
-        content_type = request.META.get("CONTENT_TYPE", "")
+        content_type = request.META.get("CONTENT_TYPE", "").encode("latin-1")
         with _counted(key) as answered:
             limiter = None if self.caller.is_operator else rate_limits().of(self.tenant)
             if limiter is not None:
