@@ -23,6 +23,7 @@ from modelpool.core.errors import MethodNotAllowed, Overloaded, PermissionDenied
 from modelpool.core.metrics import catalogue
 from modelpool.core.problems import MEDIA_TYPE, problem_of
 from modelpool.core.tracing import Trace, current_tracer
+from modelpool.inference.asgi import ASGIApp, Receive, Scope, Send
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.lookup import Route, RouteKey
 from modelpool.inference.metrics import METERS
@@ -32,14 +33,10 @@ from modelpool.inference.requests import (
     PREFIX,
     SUFFIX,
     Answer,
-    ASGIApp,
     Begun,
     ClientGone,
     FixedHeaders,
     Head,
-    Receive,
-    Scope,
-    Send,
     Steps,
     Way,
     check_once,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import types
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Awaitable, Generator
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -20,13 +20,9 @@ from modelpool.core.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from modelpool.inference.asgi import ASGIApp, Message, Receive, Send, throw_away
 from modelpool.inference.lookup import RouteKey
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = dict[bytes, bytes]
 SentHeaders = list[tuple[bytes, bytes]]
 Steps = Generator[Awaitable[Any], Any, "Answer"]
@@ -40,12 +36,12 @@ MAX_PATH = 1000
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _PLAIN = re.compile(r"(/(?!\.{1,2}(/|$))[!-.0-\[\]-~]+)+")
 _MAX_PATHS = 16_384
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+"""A client's own request id, where it is harmless."""
+
 _ONCE = frozenset(
     {b"host", b"authorization", b"content-length", b"content-type", b"transfer-encoding", b"x-request-id"}
 )
-_LINGER_S = 2.0
-_LINGER_BYTES = 16 * 2**20
 
 
 class ClientGone(Exception):
@@ -134,7 +130,7 @@ def parse_path(path: str) -> RouteKey | None:
 
 def is_request_id(value: bytes) -> bool:
     """Say whether a client's own request id is harmless."""
-    return _REQUEST_ID.fullmatch(value) is not None
+    return REQUEST_ID.fullmatch(value) is not None
 
 
 def check_once(head: Head) -> None:
@@ -242,20 +238,6 @@ def _go_on(steps: Generator[Any, Any, Message], waits_for: Any) -> Generator[Any
         except StopIteration as done:
             message: Message = done.value
             return message
-
-
-async def throw_away(receive: Receive) -> None:
-    """Read on for a moment, so that a client that is still sending sees the answer and not a reset connection."""
-    seen = 0
-    try:
-        async with asyncio.timeout(_LINGER_S):
-            while seen < _LINGER_BYTES:
-                message = await receive()
-                if message["type"] == "http.disconnect" or not message.get("more_body"):
-                    return
-                seen += len(message.get("body", b""))
-    except TimeoutError:
-        return
 
 
 def method_of_query(query: bytes) -> str | None:

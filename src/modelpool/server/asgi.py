@@ -8,12 +8,13 @@ import logging
 import msgspec
 
 from modelpool.core.problems import build_problem
+from modelpool.inference.asgi import ASGIApp, Message, Receive, Scope, Send
 from modelpool.inference.requests import Begun, Head
 from modelpool.server.gate import HostCheck, request_id_of
 from modelpool.server.health import Readiness, answer_health, answer_readiness
 from modelpool.server.metrics import render_metrics
 from modelpool.server.protocol import Begin
-from modelpool.server.replies import ASGIApp, Message, Receive, Scope, Send, send_problem, send_whole
+from modelpool.server.replies import send_problem, send_whole
 
 logger = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from modelpool.conf import Settings
 from modelpool.core.errors import LengthRequired, NotAuthenticated, Overloaded, TooLarge
 from modelpool.core.problems import Problem, build_problem, problem_of
 from modelpool.core.tracing import Trace, current_tracer
+from modelpool.inference.asgi import Receive, Scope, Send
 from modelpool.server.admission import may_send_files
 from modelpool.server.environ import WSGIApplication, build_environ
 from modelpool.server.exchange import Exchange
@@ -27,7 +28,7 @@ from modelpool.server.limits import body_limit
 from modelpool.server.logs import RequestContext, in_request
 from modelpool.server.metrics import count_request
 from modelpool.server.proxies import Peer, TrustedProxies
-from modelpool.server.replies import Receive, Scope, Send, refuse_body
+from modelpool.server.replies import refuse_body
 from modelpool.server.spool import ClientGone, Spool
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
+from modelpool.inference.asgi import Scope
 from modelpool.server.proxies import Peer, without_forwarding
-from modelpool.server.replies import Scope
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

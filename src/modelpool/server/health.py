@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 from django.db import close_old_connections, connection
 
+from modelpool.inference.asgi import Send
 from modelpool.server.migrations import has_pending_migrations
-from modelpool.server.replies import Send, send_whole
+from modelpool.server.replies import send_whole
 from modelpool.storage.services import get_store
 
 logger = logging.getLogger(__name__)

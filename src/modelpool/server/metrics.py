@@ -15,8 +15,8 @@ from modelpool import conf
 from modelpool.core.metrics import catalogue
 from modelpool.core.metrics.exposition import CONTENT_TYPE, render
 from modelpool.core.metrics.merging import collect
+from modelpool.inference.asgi import Scope
 from modelpool.inference.metrics import METERS, metrics_folder
-from modelpool.server.replies import Scope
 from modelpool.tenants.authentication import find_principal
 
 PRIVATE_LABELS = frozenset({"tenant", "model", "version", "alias"})

@@ -20,10 +20,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from modelpool.core.problems import MEDIA_TYPE, Problem, build_problem
-from modelpool.inference.requests import Answer, ASGIApp, Begun, Head, Headers, SentHeaders
+from modelpool.inference.asgi import ASGIApp, Receive, Scope, Send
+from modelpool.inference.requests import Answer, Begun, Head, Headers, SentHeaders
 from modelpool.server.gate import MAX_HEAD_BYTES, MAX_HEADERS, request_id_of
 from modelpool.server.repeats import RepeatedHead
-from modelpool.server.replies import Receive, Scope, Send, refuse_body
+from modelpool.server.replies import refuse_body
 
 Begin = Callable[[Head, bytes], Begun]
 
@@ -201,12 +202,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _answer_repeated(self, repeated: RepeatedHead, data: bytes) -> bool:
         """Answer the same head with another body; say whether that was it. Nothing of it goes to the parser then."""
-        body = repeated.body_of(data)
-        self._strangers += body is None
-        if body is None or len(body) > _HELD_BYTES or not self._is_free():
+        found = repeated.read(data)
+        self._strangers += found is None
+        if found is None or len(found[1]) > _HELD_BYTES or not self._is_free():
             return False
         assert self._begin is not None
-        begun = self._begin(repeated.head, body)
+        begun = self._begin(*found)
         if isinstance(begun, Answer):
             self._at_once = 0
             self._write(begun)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
 from modelpool.core.problems import MEDIA_TYPE, Problem
+from modelpool.inference.asgi import Receive, Send, throw_away
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 _SAFE: Headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
-_LINGER_S = 2.0
-_LINGER_BYTES = 16 * 2**20
 
 
 async def send_whole(
@@ -44,7 +36,7 @@ async def refuse_body(send: Send, receive: Receive, problem: Problem) -> None:
     body = problem.to_json()
     await _start(send, status=problem.status, body=body, content_type=MEDIA_TYPE, headers=named)
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    await _throw_away(receive)
+    await throw_away(receive)
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -54,19 +46,6 @@ async def _start(
     encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     lead = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*lead, *_SAFE, *encoded]})
-
-
-async def _throw_away(receive: Receive) -> None:
-    seen = 0
-    try:
-        async with asyncio.timeout(_LINGER_S):
-            while seen < _LINGER_BYTES:
-                message = await receive()
-                if message["type"] == "http.disconnect" or not message.get("more_body"):
-                    return
-                seen += len(message.get("body", b""))
-    except TimeoutError:
-        return
 
 
 def _id_of(problem: Problem) -> list[tuple[str, str]]:

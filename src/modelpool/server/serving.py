@@ -20,6 +20,7 @@ from django.urls import get_resolver
 from modelpool import conf
 from modelpool.conf import Settings
 from modelpool.core.runtime.selftest_result import SelfTest, start_of_parent
+from modelpool.inference.asgi import Receive, Scope, Send
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
@@ -33,7 +34,6 @@ from modelpool.server.gate import HostCheck
 from modelpool.server.health import Readiness
 from modelpool.server.preparation import wait_at
 from modelpool.server.protocol import guarded, sweep_connections
-from modelpool.server.replies import Receive, Scope, Send
 from modelpool.server.seats import Seats
 from modelpool.server.tracing import start_tracing
 from modelpool.server.vitals import report_vitals

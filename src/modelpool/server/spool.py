@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from modelpool.core.errors import TooLarge
-from modelpool.server.replies import Receive
+from modelpool.inference.asgi import Receive
 
 MEMORY_BYTES = 64 * 1024
 _WRITE_BYTES = 512 * 1024
