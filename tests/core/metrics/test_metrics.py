@@ -158,7 +158,7 @@ def test_file_that_is_not_whole_is_no_error(tmp_path, data):
 
 def test_label_values_are_escaped():
     merged = {"modelpool_rejected_total": {('a"b\\c\nd',): [1.0]}}
-    (family,) = text_string_to_metric_families(render(merged).decode())
+    (family,) = [f for f in text_string_to_metric_families(render(merged).decode()) if f.name == "modelpool_rejected"]
     assert family.samples[0].labels == {"reason": 'a"b\\c\nd'}
 
 
@@ -188,3 +188,13 @@ def test_admission_is_bounded_and_forgets_the_idle(tmp_path, shared):
     assert again.keys() == first.keys()
     assert again != first  # another number: what was counted before stays with the others
     assert two.read() == again
+
+
+def test_what_was_never_used_begins_at_zero_where_it_has_no_labels():
+    page = render({}).decode()
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+
+    assert [sample.value for sample in families["modelpool_model_quarantines"].samples] == [0.0]
+    assert {sample.value for sample in families["modelpool_queue_seconds"].samples} == {0.0}
+    assert "modelpool_rejected" not in families
+    assert "modelpool_ready" not in families

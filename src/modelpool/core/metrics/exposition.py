@@ -12,14 +12,24 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 def render(merged: Merged, *, without: frozenset[str] = frozenset()) -> bytes:
-    """Return the page; labels in ``without`` are summed away. A family that was never used is not there."""
+    """Return the page; labels in ``without`` are summed away.
+
+    A counter or histogram without labels begins at zero, so that an alert sees its first increase. Any other family
+    that was never used is not there.
+    """
     lines: list[str] = []
     for name, family in REGISTRY.items():
-        series = merged.get(name)
+        series = merged.get(name) or _zero(family)
         if series:
             lines += (f"# HELP {name} {family.text}", f"# TYPE {name} {family.kind}")
             lines += _lines_of(family, series, without)
     return ("\n".join(lines) + "\n").encode()
+
+
+def _zero(family: Family) -> dict[Labels, list[float]]:
+    if family.label_names or family.kind == "gauge":
+        return {}
+    return {(): [0.0] * family.width}
 
 
 def _lines_of(family: Family, series: dict[Labels, list[float]], without: frozenset[str]) -> Iterator[str]:
