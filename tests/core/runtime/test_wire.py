@@ -64,6 +64,10 @@ def _frame(tensors: list[object], body: bytes = b"", *, sizes: tuple[int, int] |
     return struct.pack("<IQ", *(sizes or (len(header), len(body)))) + header + body
 
 
+def _raw(header: bytes) -> bytes:
+    return struct.pack("<IQ", len(header), 0) + header
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -77,6 +81,11 @@ def _frame(tensors: list[object], body: bytes = b"", *, sizes: tuple[int, int] |
         _frame([["a", "string", [3], ["x"]]]),
         _frame([["a", "string", [1 << 40], []]]),
         _frame([["a", "float64", [1], None]], b"\0" * 16),
+        _frame([["a", "float32", [0, 1 << 62], None]]),
+        _frame([["a", "string", [1 << 63, 0], []]]),
+        _raw(b"\x93\xa1x\x90\x81\xa1a" + b"\x91" * 100_000),
+        _raw(b"\x93\xa2\xff\xfe\x90\x80"),
+        _raw(b"\x93\xa1x\x90\x81\xa1a\xa3\xed\xa0\x80"),
         struct.pack("<IQ", 5, 0) + b"hello",
         b"short",
     ],

@@ -164,6 +164,8 @@ class LoopChannel:
             self._failed(broke_protocol(error))
         except WrongAnswer as error:
             self._failed(str(error))
+        except Exception as error:  # noqa: BLE001  whatever a process makes us stumble over is its own fault
+            self._failed(broke_protocol(error))
 
     def _unasked(self) -> None:
         """Nobody asked: where it died the next call starts another one, where it speaks out of turn it is ended."""
@@ -228,7 +230,7 @@ class LoopChannel:
 
         def end() -> ModelpoolError:
             became = child.end_after("closed its connection")
-            return self._model.child_failed(what or became, is_fault=is_fault)
+            return self._model.child_failed(what or became, is_fault=is_fault and not child.is_lost)
 
         self._in_thread(end, then=self._fail_with)
 

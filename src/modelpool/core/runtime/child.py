@@ -15,6 +15,7 @@ import numpy as np
 from modelpool.core.errors import Invalid, ModelpoolError, PredictionFailed, UnloadableModel, UntrustedFormat
 from modelpool.core.runtime import wire
 from modelpool.core.runtime.answers import OutOfMemory
+from modelpool.core.runtime.memory import kills_for_memory
 from modelpool.core.runtime.model_source import ModelSource
 from modelpool.core.runtime.zygote_client import Forked
 
@@ -38,8 +39,11 @@ class Child:
         self.channel = forked.channel
         self.calls = 0
         """Predictions asked of it so far."""
+        self.is_lost = False
+        """Whether it went together with the zygote it came from, which is not its own doing."""
         self._zygote = forked.zygote
         self._is_ended = False
+        self._machine_kills = kills_for_memory()
 
     @property
     def is_alive(self) -> bool:
@@ -111,12 +115,16 @@ class Child:
         return describe_status(status) or otherwise
 
     def ending_while_idle(self) -> str | None:
-        """End it, and return how it died before; ``None`` where it was ended already, or together with its zygote."""
+        """End it, and return how it died before.
+
+        ``None`` where it was ended already, together with its zygote, or by the machine that ran out of memory: whom
+        the kernel chooses then did nothing, as nobody asked it for anything.
+        """
         if self._is_ended:
             return None
         has_spoken = self.has_spoken()
         status = self.end()
-        if status is None:
+        if status is None or (_is_killed(status) and kills_for_memory() > self._machine_kills):
             return None
         return "spoke" if has_spoken else describe_status(status)
 
@@ -130,7 +138,9 @@ class Child:
             return None
         self._is_ended = True
         self.channel.close()
-        return self._zygote.end(self.pid)
+        status = self._zygote.end(self.pid)
+        self.is_lost = status is None
+        return status
 
 
 def broke_protocol(error: Exception) -> str:
@@ -148,6 +158,10 @@ def reported_error(facts: dict[str, Any]) -> ModelpoolError:
     error = _ERRORS.get(str(facts.get("code")), Invalid)
     printable = "".join(sign if sign.isprintable() else " " for sign in str(facts.get("detail"))[:600])
     return error(printable)
+
+
+def _is_killed(status: int) -> bool:
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def describe_status(status: int) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelpool.core.errors import ModelpoolError, ModelUnavailable, PredictionFailed
+from modelpool.core.errors import ModelpoolError, ModelUnavailable, PredictionFailed, Unavailable
 from modelpool.core.formats.base import Arrays, LoadedModel, TableArrays
 from modelpool.core.runtime import wire
 from modelpool.core.runtime.answers import Allowance, OutOfMemory, WrongAnswer, check_answer, error_of
@@ -67,7 +67,7 @@ class IsolatedModel(LoadedModel):
             raise
         self._size_bytes = _as_size(facts.get("size_bytes"))
         self.measure()
-        self.warnings = tuple(str(text)[:300] for text in facts.get("warnings", ()))
+        self.warnings = _as_texts(facts.get("warnings"))
 
     def watch(
         self,
@@ -146,7 +146,7 @@ class IsolatedModel(LoadedModel):
             )
             check_answer(facts, answers, outputs=outputs, n_rows=n_rows, call=call)
         except ChildFailed as failure:
-            raise self.child_failed(str(failure), is_fault=not is_shared) from failure
+            raise self.child_failed(str(failure), is_fault=not (is_shared or child.is_lost)) from failure
         except WrongAnswer as failure:
             child.end()
             raise self.child_failed(str(failure), is_fault=not is_shared) from failure
@@ -188,7 +188,10 @@ class IsolatedModel(LoadedModel):
         return None
 
     def start_child(self) -> Child:
-        """Start the child anew, waiting for it; raises :class:`~modelpool.core.errors.ModelUnavailable`."""
+        """Start the child anew, waiting for it; raises :class:`~modelpool.core.errors.ModelUnavailable`.
+
+        What the machine is short of is no fault of the model, but is waited for as if it were.
+        """
         if self._child is not None:
             self._bury(self._child)
             self._child = None
@@ -196,6 +199,10 @@ class IsolatedModel(LoadedModel):
             self._on_restart()
         try:
             self._child, _ = self._host.start_child(self._source, format=self._format, signature=self.signature)
+        except Unavailable as error:
+            pause_s = self._pause()
+            error.retry_after_s = max(pause_s, error.retry_after_s or 0.1)
+            raise
         except ModelpoolError as error:
             raise self.child_failed(f"cannot be started: {error.detail}") from error
         return self._child
@@ -235,15 +242,20 @@ class IsolatedModel(LoadedModel):
         ``what`` continues the sentence "its process …". What several requests did together is no fault yet.
         """
         detail = f"The model is unavailable: its process {what}."
-        if not is_fault:
+        if not is_fault or self._is_closed:
             return ModelUnavailable(detail, retry_after_s=0.1)
-        self._failures += 1
-        pause_s = pause_after(self._failures)
-        self._not_before = time.monotonic() + pause_s
+        pause_s = self._pause()
         self._record_fault(what)
         if self._breaker.reason is not None:
             return self._quarantined()
         return ModelUnavailable(detail, retry_after_s=max(pause_s, 0.1))
+
+    def _pause(self) -> float:
+        """Note a failure, and return for how many seconds nothing is started after it."""
+        self._failures += 1
+        pause_s = pause_after(self._failures)
+        self._not_before = time.monotonic() + pause_s
+        return pause_s
 
     def _record_fault(self, what: str) -> None:
         logger.warning("a model's process %s", what)
@@ -285,6 +297,10 @@ def to_send(inputs: Arrays, signature: ModelSignature) -> tuple[dict[str, np.nda
     present = {name: array for name, array in matrices.items() if array is not None}
     names = {"table": [list(inputs.number_names), list(inputs.text_names)]}
     return present, names, len(next(iter(present.values())))
+
+
+def _as_texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(text)[:300] for text in value[:100]) if isinstance(value, list) else ()
 
 
 def _as_size(value: Any) -> int:

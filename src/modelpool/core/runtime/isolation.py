@@ -220,7 +220,10 @@ def _loaded(
     try:
         return child.load(source, timeout_s=timeout_s, format=format, signature=given, is_trial=is_trial)
     except ChildFailed as failure:
-        raise UnloadableModel(f"The model cannot be loaded: its process {failure}.") from failure
+        detail = f"The model cannot be loaded: its process {failure}."
+        if child.is_lost:  # with its zygote, which says nothing about the file
+            raise ModelUnavailable(detail, retry_after_s=1) from failure
+        raise UnloadableModel(detail) from failure
 
 
 def _inspection(format: str, facts: dict[str, Any]) -> Inspection:

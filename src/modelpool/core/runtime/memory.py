@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+VMSTAT = Path("/proc/vmstat")
+
 _SAMPLE_PAUSE_S = 0.1
 _WEIGHT = 0.1  # of the newest sample in the running ratio
 _NOT_MEASURED = 4
@@ -76,6 +78,15 @@ def private_bytes(pid: int) -> int | None:
     except OSError:
         return None
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) << 10
+
+
+def kills_for_memory() -> int:
+    """Return how many processes the kernel has killed, here or in a container, as there was no memory left."""
+    try:
+        lines = VMSTAT.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def own_private_bytes() -> int:

@@ -188,7 +188,7 @@ def _checked_sizes(data: bytearray, limits: Limits) -> tuple[int, int]:
 def _checked_header(data: memoryview, body_size: int) -> Header:
     try:
         header = _decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # wrong UTF-8, lists in lists in lists
         raise WireError("the other side sent a malformed header") from error
     _check_tensors(header.tensors, body_size)
     return header
@@ -245,7 +245,10 @@ def _take_arrays(tensors: Sequence[Tensor], body: bytearray) -> dict[str, np.nda
         else:
             array = np.frombuffer(body, dtype=_DTYPES[tensor.dtype], count=_count(tensor.shape), offset=start)
             start += array.nbytes
-        arrays[tensor.name] = array.reshape(tensor.shape)
+        try:
+            arrays[tensor.name] = array.reshape(tensor.shape)
+        except ValueError as error:  # nothing at all, but of 2^62 columns
+            raise WireError("the other side announced an array of an impossible shape") from error
     return arrays
 
 

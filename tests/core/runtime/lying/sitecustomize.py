@@ -4,12 +4,13 @@ Stands for a model process that a hostile file has taken over: what it sends is 
 """
 
 import ctypes
+import struct
 import time
 
 from modelpool.core.formats.onnx_session import OnnxModel
 from modelpool.core.runtime import wire
 
-FEWER_ROWS, TOO_LONG, TWICE, CRASH, HANG, LEAK, LATE, ANOTHER_CALL, ONLY_ALONE = range(1001, 1010)
+FEWER_ROWS, TOO_LONG, TWICE, CRASH, HANG, LEAK, LATE, ANOTHER_CALL, ONLY_ALONE, NESTED = range(1001, 1011)
 
 _predict, _send = OnnxModel.predict, wire.send
 _kept: list[bytearray] = []
@@ -39,6 +40,10 @@ def predict(self, inputs, outputs):
 def send(channel, kind, arrays=None, **facts):
     if kind == "answer" and ANOTHER_CALL in _now:
         facts["call"] -= 1
+    if kind == "answer" and NESTED in _now:
+        header = b"\x93\xa6answer\x90\x81\xa1a" + b"\x91" * 5000
+        channel.sendall(struct.pack("<IQ", len(header), 0) + header)
+        return
     _send(channel, kind, arrays, **facts)
     if kind == "answer" and TWICE in _now:
         _send(channel, kind, arrays, **facts)
