@@ -14,10 +14,9 @@ import sys
 import timeit
 from collections.abc import Callable
 from functools import partial
-from hashlib import blake2b
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from installation import temporary_installation
@@ -27,6 +26,8 @@ _CALLS, _RUNS = 5000, 9
 _HEADS = 64
 Stage = tuple[int, str, float]
 """How deep it is nested, what it is, microseconds."""
+Call = tuple[int, str, Callable[[], Any]]
+"""A stage before it is timed."""
 
 
 def main() -> None:
@@ -82,60 +83,85 @@ async def _measure(made: dict[str, Any], model: str) -> list[Stage]:
         await asyncio.to_thread(plane.close)
 
 
+class _Sent(NamedTuple):
+    """A request as its client writes it; ``lines`` are its headers and ``body`` follows them."""
+
+    path: str
+    lines: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def written(self, *more: bytes) -> bytes:
+        """Return the bytes of the request, with further lines before the others."""
+        lines = b"".join([*more, *(b"%b: %b\r\n" % line for line in self.lines)])
+        return b"POST %b HTTP/1.1\r\n%b\r\n%b" % (self.path.encode(), lines, self.body)
+
+    def head(self) -> Any:
+        """Return a head that no lane has seen."""
+        from modelpool.inference.requests import Head
+
+        return Head("POST", self.path, b"", dict(self.lines), self.lines)
+
+
+def _request(made: dict[str, Any], model: str) -> _Sent:
+    body = json.dumps({"instances": [made["row"]]}).encode()
+    lines = [(b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")]
+    lines += [(b"authorization", b"Bearer " + made["key"].encode()), (b"content-length", b"%d" % len(body))]
+    return _Sent(f"/api/v1/tenants/bench/models/{model}/predict", lines, body)
+
+
 async def _stages_of(lane: Any, plane: Any, made: dict[str, Any], model: str) -> list[Stage]:
-    from modelpool.inference import requests
     from modelpool.server.asgi import Front
     from modelpool.server.gate import HostCheck
 
-    path = f"/api/v1/tenants/bench/models/{model}/predict"
-    body = json.dumps({"instances": [made["row"]]}).encode()
-    sent = [(b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")]
-    sent += [(b"authorization", b"Bearer " + made["key"].encode()), (b"content-length", b"%d" % len(body))]
-    head = requests.Head("POST", path, b"", dict(sent), sent)
-    first, rest = (
-        b"POST %b HTTP/1.1\r\n" % path.encode(),
-        b"".join(b"%b: %b\r\n" % pair for pair in sent) + b"\r\n" + body,
-    )
-    raw, unlike = first + rest, cycle([first + b"x-request-id: %032x\r\n" % number + rest for number in range(_HEADS)])
+    sent = _request(made, model)
     ready = type("Ready", (), {"is_draining": False})()
     front = Front(lane, readiness=ready, hosts=HostCheck(["127.0.0.1"]), begin=lane.begin)
-    answer = await _warm(lane, head, body)
+    answer = await _warm(lane, sent.head(), sent.body)
+    calls = _calls_of_connection(front, sent, answer) + _calls_of_lane(front, plane, sent, made["key"].encode())
+    return [(depth, name, _time(call)) for depth, name, call in calls]
+
+
+def _calls_of_connection(front: Any, sent: _Sent, answer: Any) -> list[Call]:
+    raw, unlike = sent.written(), cycle([sent.written(b"x-request-id: %032x\r\n" % number) for number in range(_HEADS)])
     (whole, _), (unknown, _) = _connection(front.begin), _connection(front.begin)
     parsed, _ = _connection(lambda *_: answer)
-    route = plane.routes.find(requests.parse_path(path))
-    entry = plane.pool.pin(route.key)
-    served, kind = entry.item, b"application/json"
-    request, encode = served.read(body, content_type=kind)
-    outputs = served.model.predict(request.inputs, request.outputs)
-    secret = made["key"].encode()
-    from modelpool.inference.metrics import METERS
-
-    meter = METERS.of("profile")
-
-    def answered() -> None:
-        plane.answer(plane.pool.pin(route.key), body, content_type=kind)
-
-    calls: list[tuple[int, str, Callable[[], Any]]] = [
+    return [
         (0, "the whole request, from the bytes read to the bytes written", lambda: unknown.data_received(next(unlike))),
         (0, "the same, with a head like the one before it", partial(whole.data_received, raw)),
         (1, "the connection: parse, hold, write", lambda: parsed.data_received(next(unlike))),
-        (1, "the front and the lane", lambda: front.begin(requests.Head("POST", path, b"", dict(sent), sent), body)),
-        (2, "the host", partial(front._is_our_host, sent)),
-        (2, "the path, to names", partial(requests.parse_path, path)),
-        (2, "the key: digest and look-up", partial(plane.keys.find, secret)),
-        (3, "of that the digest", lambda: blake2b(secret).digest()),
-        (2, "lengths and encodings", partial(requests.declared_length, head.headers, limit=1 << 20)),
-        (2, "counting", partial(meter.count, route, 200, 0.001)),
-        (2, "the model: pin, read, predict, write, release", answered),
+    ]
+
+
+def _calls_of_lane(front: Any, plane: Any, sent: _Sent, secret: bytes) -> list[Call]:
+    from modelpool.inference.metrics import METERS
+    from modelpool.inference.principals import digest_for_cache
+    from modelpool.inference.requests import declared_length, parse_path
+
+    headers, body, kind = dict(sent.lines), sent.body, b"application/json"
+    route = plane.routes.find(parse_path(sent.path))
+    entry = plane.pool.pin(route.key)
+    plane.pool.release(entry)  # nothing else is loaded that could put it out
+    served = entry.item
+    request, encode = served.read(body, content_type=kind)
+    outputs = served.model.predict(request.inputs, request.outputs)
+    return [
+        (1, "the front and the lane", lambda: front.begin(sent.head(), body)),
+        (2, "the host", partial(front._is_our_host, sent.lines)),
+        (2, "the path, to names", partial(parse_path, sent.path)),
+        (2, "the key: digest and look-up", lambda: plane.keys.find(digest_for_cache(secret))),
+        (3, "of that the digest", partial(digest_for_cache, secret)),
+        (2, "lengths and encodings", partial(declared_length, headers, limit=1 << 20)),
+        (2, "counting", partial(METERS.of("profile").count, route, 200, 0.001)),
+        (
+            2,
+            "the model: pin, read, predict, write, release",
+            lambda: plane.answer(plane.pool.pin(route.key), body, content_type=kind),
+        ),
         (3, "pin and release", lambda: plane.pool.release(plane.pool.pin(route.key))),
         (3, "read the body into arrays, checked", partial(served.read, body, content_type=kind)),
         (3, "predict", partial(served.model.predict, request.inputs, request.outputs)),
         (3, "write the answer", partial(encode, outputs)),
     ]
-    found = [(depth, name, _time(call)) for depth, name, call in calls]
-    METERS.flush()
-    plane.pool.release(entry)
-    return found
 
 
 async def _warm(lane: Any, head: Any, body: bytes) -> Any:
