@@ -23,12 +23,12 @@ _PYTHON_PROCESSES = 2
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent over and over; ``is_varied`` gives each head a request id of its own."""
+    """What is sent over and over, but that the header ``varied`` has another value each time."""
 
     url: str
     body: bytes
     headers: dict[str, str]
-    is_varied: bool = False
+    varied: str = ""
 
     @classmethod
     def for_row(cls, server: str, model: str, made: Any) -> Request:
@@ -62,9 +62,9 @@ def apply_load(request: Request, *, connections: int, seconds: float) -> LoadRes
 def _run_wrk(request: Request, *, connections: int, seconds: float) -> LoadResult:
     lines = ['wrk.method = "POST"', f"wrk.body = [==[{request.body.decode()}]==]"]
     lines += [f'wrk.headers["{name}"] = "{value}"' for name, value in request.headers.items()]
-    if request.is_varied:
+    if request.varied:
         lines += ["local number = 0", "request = function()", "  number = number + 1"]
-        lines += ['  wrk.headers["X-Request-Id"] = "load-" .. number', "  return wrk.format()", "end"]
+        lines += [f'  wrk.headers["{request.varied}"] = "load-" .. number', "  return wrk.format()", "end"]
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         script.write_text("\n".join(lines))
@@ -126,7 +126,8 @@ async def _one_connection(request: Request, end: float) -> tuple[list[float], in
     start, rest = f"POST {parts.path} HTTP/1.1\r\n".encode(), f"{lines}\r\n".encode() + request.body
     times, errors = [], 0
     while (began := time.perf_counter()) < end:
-        writer.write(start + (b"X-Request-Id: load-%d\r\n" % len(times) if request.is_varied else b"") + rest)
+        varied = f"{request.varied}: load-{len(times)}\r\n".encode() if request.varied else b""
+        writer.write(start + varied + rest)
         answer = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
         await reader.readexactly(int(length[1]) if length else 0)

@@ -122,11 +122,16 @@ async def _stages_of(lane: Any, plane: Any, made: dict[str, Any], model: str) ->
 
 
 def _calls_of_connection(front: Any, sent: _Sent, answer: Any) -> list[Call]:
-    raw, unlike = sent.written(), cycle([sent.written(b"x-request-id: %032x\r\n" % number) for number in range(_HEADS)])
-    (whole, _), (unknown, _) = _connection(front.begin), _connection(front.begin)
+    raw = sent.written()
+    ids, unlike = (
+        cycle([sent.written(b"%b: %032x\r\n" % (name, number)) for number in range(_HEADS)])
+        for name in (b"x-request-id", b"x-anything")
+    )
+    (whole, _), (named, _), (unknown, _) = (_connection(front.begin) for _ in range(3))
     parsed, _ = _connection(lambda *_: answer)
     return [
         (0, "the whole request, from the bytes read to the bytes written", lambda: unknown.data_received(next(unlike))),
+        (0, "the same, with a head like the one before it but for its id", lambda: named.data_received(next(ids))),
         (0, "the same, with a head like the one before it", partial(whole.data_received, raw)),
         (1, "the connection: parse, hold, write", lambda: parsed.data_received(next(unlike))),
     ]

@@ -273,6 +273,23 @@ def test_request_ids_come_back_where_they_are_harmless(server: Server, key: str)
     assert json.loads(refused.partition(b"\r\n\r\n")[2])["request_id"] == "my-id.2"
 
 
+def test_each_request_of_a_kept_connection_has_its_own_id(server: Server, key: str) -> None:
+    """Heads that differ in their ids only are not parsed again."""
+    with closing(server.connect()) as connection:
+        for sent in ["one", "two", "two", "a b", "three", "x" * 64, "x" * 65, "four", "one"]:
+            for body, expected in [(BODY, 200), (b"{", 400), (BODY, 200)]:
+                connection.sendall(request(key, f"X-Request-Id: {sent}", body=body))
+                status, answer = read_answer(connection)
+                assert status == expected
+                (found,) = re.findall(rb"x-request-id: (\S+)\r\n", answer)
+                if " " in sent or len(sent) > 64:
+                    assert found.decode() != sent
+                else:
+                    assert found.decode() == sent
+                if status == 400:
+                    assert json.loads(answer.partition(b"\r\n\r\n")[2])["request_id"] == found.decode()
+
+
 def test_errors_name_the_field(server: Server, key: str) -> None:
     _, answer = server.ask(request(key, body=b'{"instances": [[1, 1, 1], [1, "x", 1]]}'))
     document = json.loads(answer.partition(b"\r\n\r\n")[2])
