@@ -74,6 +74,19 @@ class PersonForm(forms.Form):
         self.user = user
 
 
+def _limit_hints() -> dict[str, str]:
+    """Say by field what it bounds, and what holds while it is empty."""
+    limits = conf.settings().limits
+    rate, burst = limits.tenant_predictions_per_second, limits.tenant_burst
+    return {
+        "max_storage_bytes": f"Bytes that its files may take. Empty: {limits.tenant_storage:,}.",
+        "max_models": f"Empty: {limits.tenant_models:,}.",
+        "max_queued_jobs": f"Jobs that may wait. Empty: {limits.tenant_queued_jobs:,}.",
+        "predictions_per_second": f"On each node; more is answered with 429. Empty: {rate or 'no limit'}.",
+        "burst": f"Predictions at once, after a rest. Empty: {burst or 'as many as in a second'}.",
+    }
+
+
 class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
     """A tenant as an operator sees it."""
 
@@ -101,6 +114,8 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name, hint in _limit_hints().items():
+            self.fields[name].help_text = hint
         for name in ("max_storage_bytes", "max_models", "max_queued_jobs"):
             self.fields[name].validators.append(MinValueValidator(0))
         for name, least, most in (("predictions_per_second", LEAST_RATE, MOST_RATE), ("burst", 1, MOST_BURST)):

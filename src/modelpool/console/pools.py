@@ -120,8 +120,10 @@ class ModelPoolAdmin(ScopedAdmin):
     @post_action(Permission.DEVELOP)
     def end_traffic(self, request: HttpRequest, model: RegisteredModel) -> None:
         """End the canary, the shadow, or all of the rule."""
-        end_part(model, part=request.POST.get("part", "all"), actor=actor_for(request))
-        messages.success(request, "The rule is changed.")
+        part = request.POST.get("part", "all")
+        end_part(model, part=part, actor=actor_for(request))
+        ended = f"The {part}" if part in ("canary", "shadow") else "The rule"
+        messages.success(request, f"{ended} has ended; the figures stay.")
 
     @post_action(Permission.DEVELOP)
     def upload(self, request: HttpRequest, model: RegisteredModel) -> None:

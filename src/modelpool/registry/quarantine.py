@@ -124,7 +124,7 @@ def _check_again(version: ModelVersion) -> None:
     except UntrustedManifest as error:
         raise _refusal(version, str(error)) from error
     except (ArtifactCorrupt, ObjectMissing) as error:
-        raise _refusal(version, "its file is not the one that was stored") from error
+        raise _refusal(version, "its file is not the one that was stored; restore that from a backup") from error
 
 
 def _read_through(artifact: Artifact) -> None:
