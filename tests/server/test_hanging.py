@@ -27,6 +27,8 @@ def test_a_process_that_hangs_is_replaced_and_one_that_pauses_is_not(tmp_path: P
     with serve_modelpool(home, "--workers", "2", "--job-workers", "0") as served:
         wait_until(lambda: len(children_running(served.process.pid, WEB)) == 2, "two processes")
         pausing, hanging = children_running(served.process.pid, WEB)
+        for pid in (pausing, hanging):  # one that is still starting counts as slow, not as hanging
+            wait_until(lambda pid=pid: f"(process {pid}) serves" in served.log(), "it to serve", timeout_s=60)  # type: ignore[misc]
         os.kill(pausing, signal.SIGSTOP)
         os.kill(hanging, signal.SIGSTOP)
         time.sleep(1)

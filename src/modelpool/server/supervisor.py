@@ -172,6 +172,7 @@ class Supervisor:
             self._note_ready(slot, child)
 
     def _note_ready(self, slot: Slot, child: Child) -> None:
+        logger.info("%s (process %d) serves", slot.name, child.process.pid)
         if child is slot.successor:
             self._succeed(slot)
         if not self._was_ready:
