@@ -72,8 +72,9 @@ def test_figures_of_a_busy_machine_are_marked(tables):
 
 
 def test_results_without_a_place_go_to_the_others(tables):
-    page = "<!-- measured: one -->\n<!-- end -->\n<!-- measured: others -->\nold\n<!-- end -->\n"
-    filled = tables.fill(page, {"one": {**ABOUT, "loads": 1}, "two": {**ABOUT, "loads": 2}})
+    results = {"one": {**ABOUT, "loads": 1}, "two": {**ABOUT, "loads": 2}}
+    pages = {"page": "<!-- measured: one -->\n<!-- end -->\n<!-- measured: others -->\nold\n<!-- end -->\n"}
+    (filled,) = tables.fill(pages, results).values()
     assert filled.index("| loads | 1 |") < filled.index("measured: others") < filled.index("| loads | 2 |")
     assert "old" not in filled
-    assert tables.fill(filled, {"one": {**ABOUT, "loads": 1}, "two": {**ABOUT, "loads": 2}}) == filled
+    assert tables.fill({"page": filled}, results) == {"page": filled}
