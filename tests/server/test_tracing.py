@@ -125,6 +125,7 @@ def test_what_the_caller_traces_is_traced_and_the_rest_is_sampled(collector, rat
         assert collector.spans == []
 
 
+@pytest.mark.slow  # the exporter tries again for some seconds
 def test_collector_that_is_away_disturbs_nobody(collector):
     collector.close()
     tracer = Tracer(collector.url, sample_ratio=1.0, service_name="pool", process="test")
