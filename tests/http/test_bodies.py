@@ -17,7 +17,7 @@ class Inner(Body, frozen=True):
 class Thing(Body, frozen=True):
     name: Annotated[str, Meta(max_length=5)]
     mode: Literal["max", "min"] | None = None
-    count: int = 0
+    count: Annotated[int, Meta(le=100)] = 0
     inner: Inner | None = None
 
 
@@ -65,6 +65,7 @@ def test_what_is_not_strict_json_is_malformed(body: bytes):
         (b'{"name": "x", "nmae": 1}', "nmae", "known here are name, mode, count, inner"),
         (b'{"name": "x", "mode": "mean"}', "mode", "it may be max, min"),
         (b'{"name": "x", "count": 1.5}', "count", "expected `int`"),
+        (b'{"name": "x", "count": 101}', "count", "must be at most 100."),
         (b'{"name": "x", "inner": {"rows": [[1], ["a"]]}}', "inner.rows[1][0]", "expected `int`, got `str`"),
         (b'{"name": "x", "inner": {"x": 1}}', "inner.x", "not a field"),
         (b"[]", "body", "expected `object`"),

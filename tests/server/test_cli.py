@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -310,7 +311,10 @@ def test_files_are_pulled_pushed_and_deleted(client, document, jobs, tmp_path):
     client("activate", "copy", "1")
     active = client("delete", "copy", "1", "--yes", check=False)
     assert (active.returncode, "is active" in active.stderr) == (1, True)
-    document("push", "copy", str(tmp_path / "x.onnx"))
+    assert "modelpool activate copy 2" in client("push", "copy", str(tmp_path / "x.onnx")).stderr
+    shown = client("versions", "copy", "2").stdout
+    assert re.search(r"signature +inputs: *\n +name=", shown)
+    assert "key of role admin" in client("release", "copy", "2", check=False).stderr
     client("delete", "copy", "2", "--yes")
     client("delete", "copy", "--yes")
     assert client("models", "copy", check=False).returncode == 1

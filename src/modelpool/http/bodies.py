@@ -18,6 +18,8 @@ _LONG_INTEGER = re.compile(rb"\d{19,}")
 _AT = re.compile(r" - at `(?:key in )?\$?\.?(.*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`")
 _MISSING = re.compile(r"Object missing required field `(.*?)`")
+_BOUND = re.compile(r"Expected `(?:int|float)` ([<>]=?) (\S+)")
+_BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,6 +92,8 @@ def _explain(message: str, kind: type[Body]) -> tuple[str, str]:
         return field, f"is not a field that is known here{known}."
     if match := _MISSING.match(text):
         return ".".join(part for part in (path, match[1]) if part), "is required."
+    if match := _BOUND.fullmatch(text):
+        return path, f"must be {_BOUNDS[match[1]]} {match[2].removesuffix('.0')}."
     return path, f"{text[:1].lower()}{text[1:]}{_choices(path, kind)}."
 
 

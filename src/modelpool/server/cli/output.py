@@ -46,7 +46,7 @@ def print_fields(document: Mapping[str, Any], *, as_json: bool) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in document.items():
-        table.add_row(name.replace("_", " "), show(value))
+        table.add_row(name.replace("_", " "), _lines(value))
     _console.print(table)
 
 
@@ -64,6 +64,21 @@ def print_error(error: ModelpoolError) -> None:
             print(f"  {item.field}: {item.detail}", file=sys.stderr)
 
 
+def _lines(value: Any) -> str:
+    """Give each item of a list of things, and each part of a thing that holds such lists, a line of its own."""
+    if isinstance(value, Mapping) and any(_is_things(item) or isinstance(item, Mapping) for item in value.values()):
+        return "\n".join(f"{name}: {_indented(item)}" for name, item in value.items() if item is not None)
+    return "\n".join(show(item) for item in value) if _is_things(value) else show(value)
+
+
+def _indented(value: Any) -> str:
+    return "".join(f"\n  {show(item)}" for item in value) if _is_things(value) else show(value)
+
+
+def _is_things(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, Mapping) for item in value)
+
+
 def show(value: Any) -> str:
     """Return a value as people read it in a table."""
     if value is None or value in ("", [], {}):
@@ -77,7 +92,7 @@ def show(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={show(item)}" for name, item in value.items())
+        return ", ".join(f"{name}={show(item)}" for name, item in value.items() if item is not None)
     if isinstance(value, list | tuple):
         return ", ".join(show(item) for item in value)
     return str(value)

@@ -1,4 +1,4 @@
-"""``modelpool activate``, ``rollback`` and ``alias``: which version answers."""
+"""``modelpool activate``, ``rollback``, ``alias`` and ``release``: which version answers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command("activate")(activate)
     app.command("rollback")(roll_back)
     app.command("alias")(alias)
+    app.command("release")(release)
 
 
 def activate(
@@ -63,6 +64,21 @@ def alias(
         print_fields(
             connection.get(path) if number is None else connection.put(path, {"version": number}), as_json=as_json
         )
+
+
+def release(
+    model: ModelArgument,
+    number: Annotated[int, typer.Argument(help="The version in quarantine.", show_default=False)],
+    tenant: TenantOption = None,
+    as_json: JSONOption = False,
+) -> None:
+    """Let a version out of quarantine; refused while its signature or its file is still wrong."""
+    with connect(tenant) as connection:
+        version = connection.post(connection.path("models", model, "versions", number, "release"), {})
+    if as_json:
+        print_fields(version, as_json=True)
+    else:
+        tell(f"Version {version['number']} of {version['model']!r} may answer.")
 
 
 def _show(version: dict[str, Any], *, as_json: bool) -> None:

@@ -50,6 +50,8 @@ def push(
             version = connection.post(path, once=True, data=form, files={"file": (file.name, stream)})
     shown = ("model", "number", "active", "format", "serving_format", "size_bytes", "sha256")
     print_fields(version if as_json else {name: version[name] for name in shown}, as_json=as_json)
+    if not version["active"]:
+        tell(f"It does not answer yet: modelpool activate {model} {version['number']}", as_json=as_json)
 
 
 def pull(
