@@ -122,6 +122,16 @@ def test_a_model_larger_than_the_budget_is_refused_and_closed(pool: ModelPool[Mo
     assert pool.stats().held_bytes == 0
 
 
+def test_no_model_goes_for_one_that_cannot_fit(pool: ModelPool[Model]) -> None:
+    for tenant in ("a", "b"):
+        with pool.use(key(1, tenant=tenant), lambda: Model(300)):
+            pass
+    with pytest.raises(ModelUnavailable), pool.use(key("huge"), lambda: Model(5000), size_hint=5000):
+        pass
+    assert pool.stats().held_bytes == 600
+    assert pool.stats().evictions == 0
+
+
 def test_a_failed_load_is_remembered_for_a_while(pool: ModelPool[Model]) -> None:
     calls: list[int] = []
 

@@ -340,7 +340,12 @@ class ModelPool(Generic[T]):
         return flight
 
     def _run_flight(self, key: PoolKey, load: Callable[[], T], *, size_hint: int) -> None:
-        """Make room, within the reserve, for all that is being loaded now; then load."""
+        """Make room, within the reserve, for all that is being loaded now; then load.
+
+        Nobody goes beforehand for what is expected to be larger than the whole budget: it will hardly stay.
+        """
+        if size_hint > self._whole_budget:
+            size_hint = 0
         with self._lock:
             self._expected += size_hint
             self._evict_to(self._budget + int(self._budget * self._reserve) - self._expected)
