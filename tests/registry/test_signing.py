@@ -26,7 +26,7 @@ from modelpool.registry.quarantine import quarantine_version
 from modelpool.registry.resigning import adopt_versions, count_by_key, prepare_signing, resign_versions
 from modelpool.registry.services import get_version
 from modelpool.tenants.actors import SYSTEM
-from modelpool.tenants.models import AuditEvent
+from modelpool.tenants.models import AuditEvent, Change
 
 Register = Callable[..., ModelVersion]
 UNSIGNED = {"manifest": None, "manifest_signature": None, "manifest_key": ""}
@@ -145,7 +145,10 @@ def test_what_a_withdrawn_key_signed_is_not_trusted(model: RegisteredModel, regi
     register(model)
     old = signing.worker_key().id
     command("rotate", "worker")
+    told = Change.objects.filter(kind=Change.Kind.MODEL, ref=str(model.pk))
+    before = told.count()
     command("distrust", old, "--force")
+    assert told.count() == before + 1  # processes that have it in memory look again
     with pytest.raises(UntrustedManifest) as caught:
         verify_version(get_version(model, 1))
     assert caught.value.fault == "unknown_key"

@@ -24,11 +24,13 @@ from modelpool.core.errors import (
 )
 from modelpool.core.runtime.isolation import ModelHost
 from modelpool.registry.models import ModelVersion, RegisteredModel
-from modelpool.registry.services import resolve, update_model
-from modelpool.registry.uploads import upload_version
+from modelpool.registry.pools import delete_model_if_unused
+from modelpool.registry.services import create_model, resolve, update_model
+from modelpool.registry.uploads import upload_into_pool, upload_version
 from modelpool.storage.models import Artifact
 from modelpool.storage.services import get_store, read_artifact
 from modelpool.tenants.actors import Actor
+from modelpool.tenants.models import Tenant
 
 Upload = Callable[..., ModelVersion]
 
@@ -210,6 +212,44 @@ def test_limits_and_digests(
     with pytest.raises(StorageQuotaExceeded):
         upload(onnx_file)
     assert_nothing_is_left(model, "default")
+
+
+@pytest.mark.parametrize("name", ["x\0y", "x\r\ny", "x" * 251])
+def test_a_file_with_impossible_names_is_refused_and_leaves_nothing(
+    model: RegisteredModel, upload: Upload, name: str
+) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", [name], ["y"])],
+        "named",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 2])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(UnloadableModel, match="must be one line"):
+        upload(made.SerializeToString())
+    assert_nothing_is_left(model, "default")
+
+
+def test_a_class_with_a_zero_character_is_refused(model: RegisteredModel, upload: Upload) -> None:
+    labels = np.array(["a\0b", "c"], dtype=object)[[0, 1] * 20]
+    data = skops.io.dumps(LogisticRegression().fit(np.arange(40.0).reshape(-1, 1), labels))
+    with pytest.raises(UnloadableModel, match=r"U\+0000"):
+        upload(data)
+    assert_nothing_is_left(model, "default")
+
+
+def test_an_upload_outlives_the_one_that_began_its_model_and_was_refused(
+    tenant: Tenant, actor: Actor, host: ModelHost, onnx_file: bytes
+) -> None:
+    begun = create_model(tenant, name="begun", actor=actor)
+
+    def chunks() -> Iterator[bytes]:
+        yield onnx_file
+        assert delete_model_if_unused(begun, actor=actor)
+
+    version = upload_into_pool(tenant, name="begun", actor=actor, chunks=chunks(), host=host)
+    assert (version.number, version.model.name) == (1, "begun")
+    assert version.model_id != begun.pk
 
 
 def assert_nothing_is_left(model: RegisteredModel, store: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ MAX_TENSORS = 10_000
 MAX_TENSOR_NAME_CHARS = 250
 MAX_DIMENSIONS = 16
 MAX_SIGNATURE_BYTES = 4 * 2**20
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # as it stands in JSON
 
 
 def check_tags(tags: object, *, field: str = "tags") -> dict[str, str]:
@@ -140,8 +143,11 @@ def check_signature(signature: ModelSignature, *, field: str = "signature") -> M
             _check_tensor(spec, field=f"{field}.{side}[{at}]")
         if len({spec.name for spec in specs}) != len(specs):
             raise InvalidField(f"{field}.{side}", "has a name twice.")
-    if len(msgspec.json.encode(signature)) > MAX_SIGNATURE_BYTES:
+    written = msgspec.json.encode(signature)
+    if len(written) > MAX_SIGNATURE_BYTES:
         raise InvalidField(field, f"is longer than {MAX_SIGNATURE_BYTES} bytes as JSON.")
+    if _NUL.search(written):  # PostgreSQL stores none
+        raise InvalidField(field, "holds a text with a zero character (U+0000).")
     return signature
 
 

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from django.db import transaction
 from django.db.models import Count, Q
 
 from modelpool import conf
 from modelpool.core.manifests import LEVELS, SigningKey, UntrustedManifest
+from modelpool.registry.feed import announce
 from modelpool.registry.manifests import MANIFEST_FIELDS, sign_version, verify_version
-from modelpool.registry.models import ModelVersion
+from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.quarantine import forgive_unsigned
 from modelpool.registry.signing import ingest_key, prepare_keys, trusted_keys, worker_key
 from modelpool.tenants import audit
@@ -89,6 +91,15 @@ def count_by_key() -> Mapping[str, int]:
     """Return how many versions each key has signed; those without a manifest stand under the empty name."""
     rows = ModelVersion.unscoped.exclude(state=ModelVersion.State.DELETED).values_list("manifest_key")
     return dict(rows.annotate(n=Count("pk")).order_by("manifest_key"))
+
+
+def announce_models_of(key_id: str) -> None:
+    """Have every process look again at the models with versions of a key, also at those that it has in memory."""
+    versions = ModelVersion.unscoped.filter(manifest_key=key_id).exclude(state=ModelVersion.State.DELETED)
+    models = RegisteredModel.unscoped.filter(pk__in=versions.values("model_id"))
+    for model in list(models):
+        with transaction.atomic():
+            announce(model)
 
 
 def _announce_signing(action: str, which: Q, *, actor: Actor) -> None:

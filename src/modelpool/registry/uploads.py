@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, Required, TypedDict, Unpack
 
@@ -18,7 +18,7 @@ import msgspec
 from django.db import DatabaseError
 
 from modelpool import conf
-from modelpool.core.errors import InvalidField, ModelpoolError
+from modelpool.core.errors import InvalidField, ModelNotFound, ModelpoolError, UnloadableModel
 from modelpool.core.formats import FORMATS, ModelFormat, detect_format
 from modelpool.core.formats.registry import HEAD_BYTES
 from modelpool.core.runtime.guard import Guard
@@ -88,11 +88,13 @@ def upload_version(
     expected_sha256: str | None = None,
     host: ModelHost | None = None,
     in_transaction: Callable[[ModelVersion], None] | None = None,
+    make_again: Callable[[], RegisteredModel] | None = None,
 ) -> ModelVersion:
     """Store a model file, prove in a child process that it loads and predicts, and register it as the next version.
 
     ``host`` is the process's own maker of child processes, where it has one; ``in_transaction`` is that of
-    :func:`~modelpool.registry.versions.register_version`. Raises :class:`UntrustedFormat`,
+    :func:`~modelpool.registry.versions.register_version`; ``make_again`` makes the model anew where it was deleted
+    meanwhile. Raises :class:`UntrustedFormat`,
     :class:`UnloadableModel` and :class:`InvalidField`; :class:`TooLarge` past ``limits.max_upload``; and what
     :func:`~modelpool.storage.services.store_artifact` raises. The file is removed after every error.
     """
@@ -110,20 +112,33 @@ def upload_version(
     )
     try:
         found = _inspect(artifact, checked, stated.name, host or _own_host())
+        _check_found(found)
         new = _new_version(artifact, checked, found)
-        return register_version(model, new=new, actor=actor, activate=checked.activate, in_transaction=in_transaction)
+        register = partial(
+            register_version, new=new, actor=actor, activate=checked.activate, in_transaction=in_transaction
+        )
+        try:
+            return register(model)
+        except ModelNotFound:
+            if make_again is None:
+                raise
+            return register(make_again())
     except BaseException:
         discard_artifact(artifact)
         raise
 
 
 def upload_into_pool(tenant: Tenant, *, name: str, actor: Actor, **upload: Unpack[Upload]) -> ModelVersion:
-    """As :func:`upload_version`, by name: a new model is created, and taken back when the upload is refused."""
+    """As :func:`upload_version`, by name: a new model is created, and taken back when the upload is refused.
+
+    Of several that begin a model together one may so take it back while another is looked at.
+    """
     model = find_model(tenant, name)
     is_new = model is None
     model = model or get_or_create_model(tenant, name=name, actor=actor)
     try:
-        return upload_version(model, actor=actor, **upload)
+        make_again = partial(get_or_create_model, tenant, name=name, actor=actor)
+        return upload_version(model, actor=actor, make_again=make_again, **upload)
     except BaseException:
         if is_new:
             with suppress(ModelpoolError, DatabaseError):  # what went wrong first is what is told
@@ -169,6 +184,14 @@ def _inspect(artifact: Artifact, metadata: UploadMetadata, format_name: str, hos
             signature=metadata.signature,
             timeout_s=float(conf.settings().serving.load_timeout),
         )
+
+
+def _check_found(found: Inspection) -> None:
+    """Refuse names that no table holds and no answer can be written with, as for a signature that is given."""
+    try:
+        check_signature(found.signature)
+    except InvalidField as error:
+        raise UnloadableModel(f"What the file takes and gives cannot be served: {error.detail}") from error
 
 
 @contextmanager

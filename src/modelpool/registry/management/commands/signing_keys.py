@@ -9,7 +9,14 @@ from django.db.models import Q
 
 from modelpool.core.errors import ModelpoolError
 from modelpool.core.manifests import SCOPES
-from modelpool.registry.resigning import SigningReport, adopt_versions, count_by_key, resign_versions, untrusted
+from modelpool.registry.resigning import (
+    SigningReport,
+    adopt_versions,
+    announce_models_of,
+    count_by_key,
+    resign_versions,
+    untrusted,
+)
 from modelpool.registry.signing import active_key_ids, distrust_key, rotate_key, trusted_keys
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
@@ -75,6 +82,7 @@ class Command(BaseCommand):
         if not distrust_key(key_id):
             raise CommandError(f"{key_id} is not in signing.trusted_keys_folder; see 'signing_keys list'.")
         audit.record("signing.distrust", actor=_ACTOR, tenant=None, target=key_id, details={"versions": n_versions})
+        announce_models_of(key_id)
         self.stdout.write(f"{key_id} is trusted no more")
 
     def _count(self, signed: int) -> None:
