@@ -143,7 +143,7 @@ def test_predictions_go_on_without_a_database_for_a_while_and_then_stop(
     ("preload", "expected"), [("active", {"a", "b"}), (("acme/b", "acme/gone"), {"b"}), ((), set())]
 )
 def test_models_are_preloaded(
-    register: Any, yes_model: bytes, tenant: Tenant, preload: Any, expected: set[str]
+    register: Any, yes_model: bytes, tenant: Tenant, preload: Any, expected: set[str], caplog: Any
 ) -> None:
     for name in ("a", "b"):
         register(tenant, name, yes_model)
@@ -152,6 +152,7 @@ def test_models_are_preloaded(
     assert not plane.is_preloaded
     plane.start()
     wait_until(lambda: plane.is_preloaded)
+    assert ("names 'acme/gone'" in caplog.text) == ("acme/gone" in preload)
     loaded = {name for name in ("a", "b") if plane.routes.load(("acme", name, None)).key in plane.pool}
     assert loaded == expected
     assert len(plane.pool.sizes()) == len(expected)

@@ -203,10 +203,14 @@ def find_active(names: tuple[str, ...] | None) -> list[RouteKey]:
     """Return the routes to preload: of the named ``tenant/model``s, or of all active versions, the newest first."""
     active = RegisteredModel.unscoped.filter(active_version__isnull=False, tenant__is_active=True)
     active = active.filter(active_version__quarantined_at__isnull=True)
+    if names is not None:
+        pairs = [name.partition("/") for name in names]
+        active = active.filter(tenant__name__in={pair[0] for pair in pairs}, name__in={pair[2] for pair in pairs})
     found = {f"{tenant}/{model}": (tenant, model, None) for tenant, model in _names_of(active)}
-    if names is None:
-        return list(found.values())
-    return [found[name] for name in names if name in found]
+    for name in names or ():
+        if name not in found:
+            logger.warning("serving.preload names %r, which has no active version that may answer", name)
+    return [found[name] for name in names if name in found] if names is not None else list(found.values())
 
 
 @with_database
