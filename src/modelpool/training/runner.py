@@ -23,7 +23,7 @@ from modelpool.core.compile.base import Parity
 from modelpool.core.errors import BadTrainingData, Invalid, ModelpoolError, UnknownTrainer
 from modelpool.core.formats import FORMATS, LoadedModel
 from modelpool.core.policies.metric_modes import metric_mode
-from modelpool.core.runtime.trial import example_inputs
+from modelpool.core.runtime.trial import check_example, example_inputs
 from modelpool.core.signature import ModelSignature
 from modelpool.core.trainer import TrainedModel, Trainer
 from modelpool.training.child import emit
@@ -220,6 +220,7 @@ def _save(trained: TrainedModel, *, run: ChildRun, request: TrainRequest, folder
 
 def _prove(loaded: LoadedModel, *, signature: ModelSignature, sample: pd.DataFrame | np.ndarray | None) -> None:
     """Let the model that was read back from its file predict a few rows: what cannot must not become a version."""
+    check_example(signature)
     if sample is not None:
         rows = sample[:_TRIED_ROWS]
         inputs = {signature.inputs[0].name: np.asarray(rows)}

@@ -191,6 +191,20 @@ def test_wrong_signature_is_refused(host: ModelHost) -> None:
         host.inspect(hostile.identity(), signature=wrong)
 
 
+@pytest.mark.parametrize(
+    ("example", "said"),
+    [
+        ({}, r"signature\.example\.x: is missing"),
+        ({"x": [1.0, 2.0], "y": 1}, r"signature\.example\.y: is not an input"),
+    ],
+)
+def test_example_that_no_prediction_takes_is_refused(host: ModelHost, example: dict[str, object], said: str) -> None:
+    signature = FORMATS["onnx"].signature_of(hostile.identity())
+    wrong = ModelSignature(signature.inputs, signature.outputs, example=example)
+    with pytest.raises(Invalid, match=said):
+        host.inspect(hostile.identity(), signature=wrong)
+
+
 def test_wrong_example_is_refused(host: ModelHost) -> None:
     signature = FORMATS["onnx"].signature_of(hostile.identity())
     wrong = ModelSignature(signature.inputs, signature.outputs, example={"x": ["a", "b"]})

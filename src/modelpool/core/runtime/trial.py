@@ -5,11 +5,26 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from modelpool.core.codecs.json import JsonCodec
 from modelpool.core.errors import Invalid, PredictionFailed, UnloadableModel
 from modelpool.core.formats.base import LoadedModel
 from modelpool.core.signature import ModelSignature, TensorSpec
+
+
+def check_example(signature: ModelSignature) -> None:
+    """Read the example as predictions read a row; raise :class:`~modelpool.core.errors.Invalid` for one they refuse.
+
+    Whatever is activated answers its example first: a version whose example no request could be must not be made.
+    """
+    if signature.example is None:
+        return
+    try:
+        JsonCodec().decoder(signature)(msgspec.json.encode({"instances": [signature.example]}))
+    except Invalid as error:
+        raise Invalid(error.detail.replace("instances[0]", "signature.example", 1)) from error
 
 
 def example_inputs(signature: ModelSignature) -> dict[str, np.ndarray]:
@@ -40,6 +55,7 @@ def _given_array(spec: TensorSpec, value: Any) -> np.ndarray:
 def try_model(model: LoadedModel) -> None:
     """Predict one row; raise :class:`~modelpool.core.errors.UnloadableModel` unless the answer fits the signature."""
     signature = model.signature
+    check_example(signature)
     try:
         answers = model.predict(example_inputs(signature), signature.methods)
     except PredictionFailed as error:
