@@ -27,7 +27,7 @@ def reporting(write: Write) -> Iterator[QuarantineReports]:
 def route_to(model: str) -> Route:
     key = PoolKey(uuid4(), uuid4(), uuid4())
     signature = ModelSignature(inputs=(), outputs=())
-    return Route(key, "acme", model, 1, signature, "onnx", False, uuid4(), 1, "")
+    return Route(key, "acme", model, 1, signature, "onnx", False, uuid4(), "files", 1, "")
 
 
 def test_a_report_that_breaks_is_tried_again_and_holds_up_no_other() -> None:

@@ -33,6 +33,7 @@ def route_to(number: int, variant: str, rule: TrafficRule) -> Route:
         format="onnx",
         runs_inline=True,
         artifact_id=UUID(int=number),
+        store="files",
         size_bytes=1,
         sha256="",
     )

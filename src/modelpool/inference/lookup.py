@@ -49,9 +49,10 @@ RouteKey = tuple[str, str, Selector]
 class Route(msgspec.Struct, frozen=True):
     """The version that answers a route, and what is needed to load it.
 
-    ``runs_inline`` says that the file is compiled and of our own making, so that it may be loaded in this process;
-    ``is_trained`` that it is of our own making, compiled or not. Where ``traffic`` is there, it chooses who answers;
-    what it chooses says as what (``variant``) and under which ``rule``. ``headers`` go with every answer.
+    ``artifact_id``, ``store``, ``size_bytes`` and ``sha256`` say which file, and what it must be. ``runs_inline`` says
+    that it is compiled and of our own making, so that it may be loaded in this process; ``is_trained`` that it is of
+    our own making, compiled or not. Where ``traffic`` is there, it chooses who answers; what it chooses says as what
+    (``variant``) and under which ``rule``. ``headers`` go with every answer.
     """
 
     key: PoolKey
@@ -62,6 +63,7 @@ class Route(msgspec.Struct, frozen=True):
     format: str
     runs_inline: bool
     artifact_id: UUID
+    store: str
     size_bytes: int
     sha256: str
     quarantine: str = ""
@@ -174,6 +176,7 @@ def _route_to(version: ModelVersion, *, tenant: str) -> Route:
         format=manifest.serving_format,
         runs_inline=manifest.serving_format == "onnx" and manifest.trust == ModelVersion.Trust.TRAINED,
         artifact_id=artifact.pk,
+        store=artifact.store,
         size_bytes=artifact.size_bytes,
         sha256=manifest.sha256 if artifact is version.artifact else manifest.compiled_sha256,
         quarantine=version.quarantine_reason,

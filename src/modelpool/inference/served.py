@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from modelpool.core.codecs.base import Decoder, Encoder, InferenceRequest, outputs_of_method
 from modelpool.core.codecs.json import JsonCodec
 from modelpool.core.codecs.registry import find_codec
-from modelpool.core.errors import Invalid, ModelpoolError, ModelUnavailable, VersionNotFound
+from modelpool.core.errors import Invalid, ModelpoolError, ModelUnavailable
 from modelpool.core.formats.base import LoadedModel
 from modelpool.core.formats.registry import FORMATS
 from modelpool.core.runtime.batching import CostModel
@@ -22,9 +23,8 @@ from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.memory import LoadMeter
 from modelpool.core.signature import ModelSignature, TensorSpec
 from modelpool.inference.lookup import Route, with_database
-from modelpool.inference.trials import try_rows
+from modelpool.inference.trials import Trial, try_rows
 from modelpool.inference.trust import read_signed
-from modelpool.storage.models import Artifact
 
 if TYPE_CHECKING:
     from modelpool.inference.lanes import ModelLane
@@ -39,6 +39,10 @@ _READER_BYTES_PER_INPUT = 500
 _UNLOADABLE_RETRY_S = 30.0
 
 _meter = LoadMeter()
+
+_MAX_TRIALS = 10_000
+_trials: dict[UUID, Trial] = {}
+"""What was found out of versions when they were loaded first."""
 
 Reader = tuple[Decoder, Encoder]
 Watch = Callable[[IsolatedModel, Route], None]
@@ -143,13 +147,19 @@ class ServedModel:
     def _warm_up(self) -> None:
         """Predict the example, alone and with other rows, so that the first request finds everything made.
 
-        That also tells what calls cost, and whether rows may be joined.
+        That also tells what calls cost, and whether rows may be joined. A version that was in memory before is known.
         """
         example = self._signature.example or {spec.name: _placeholder(spec) for spec in self._signature.inputs}
+        trial = _trials.get(self.key.version_id)
         try:
-            trial = try_rows(
-                self.model, lambda n_rows: self._example_rows(example, n_rows), is_own_thread=self.runs_inline
-            )
+            if trial is None:
+                trial = try_rows(
+                    self.model, lambda n_rows: self._example_rows(example, n_rows), is_own_thread=self.runs_inline
+                )
+                _remember(self.key.version_id, trial)
+            else:
+                one = self._example_rows(example, 1)
+                self._predict(one.inputs, one.outputs)
         except Invalid as error:
             logger.warning("version %s of %s does not answer its own example: %s", self._number, self._name, error)
             return
@@ -168,10 +178,7 @@ def load_version(route: Route, host: ModelHost, *, watch: Watch, inline_limit_s:
 
     ``watch`` is given a model in a child process, to follow its faults.
     """
-    artifact = Artifact.objects.for_tenant(route.key.tenant_id).filter(pk=route.artifact_id).first()
-    if artifact is None or artifact.state != Artifact.State.READY:
-        raise VersionNotFound(route.model, route.number)
-    data = read_signed(artifact, route)
+    data = read_signed(route)
 
     def load() -> ServedModel:
         model = _load_model(data, route, host=host)
@@ -193,11 +200,17 @@ def load_version(route: Route, host: ModelHost, *, watch: Watch, inline_limit_s:
 def _load_model(data: bytes, route: Route, *, host: ModelHost) -> LoadedModel:
     try:
         if route.runs_inline:
-            return FORMATS.get(route.format).load(data, route.signature)
+            return FORMATS.get(route.format).load_own(data, route.signature)
         return host.load(data, format=route.format, signature=route.signature, is_trained=route.is_trained)
     except Invalid as error:  # the caller's request is none of its causes
         detail = f"Version {route.number} of {route.model!r} cannot be loaded: {error.detail}"
         raise ModelUnavailable(detail, retry_after_s=_UNLOADABLE_RETRY_S) from error
+
+
+def _remember(version_id: UUID, trial: Trial) -> None:
+    while len(_trials) >= _MAX_TRIALS:
+        _trials.pop(next(iter(_trials), version_id), None)
+    _trials[version_id] = trial
 
 
 def _placeholder(spec: TensorSpec) -> Any:

@@ -50,38 +50,33 @@ def check_version(version: ModelVersion) -> Manifest:
         raise Quarantined(version.model.name, version.number, str(error)) from error
 
 
-def read_signed(artifact: Artifact, route: Route) -> bytes:
-    """Return the file that was signed; a store that gives other bytes is asked thrice.
+def read_signed(route: Route) -> bytes:
+    """Return the file that was signed, without asking the database while all is well.
 
-    Then the version goes into quarantine: copies in memory go on answering, nothing is loaded. Raises
-    :class:`Quarantined`, and :class:`VersionNotFound` where it was deleted meanwhile, which takes its file away.
+    A store that gives other bytes is asked thrice, and the database where the file is by now. Then the version goes
+    into quarantine: copies in memory go on answering, nothing is loaded. Raises :class:`Quarantined`, and
+    :class:`VersionNotFound` where it was deleted meanwhile, which takes its file away.
     """
     if route.quarantine:
         raise Quarantined(route.model, route.number, route.quarantine)
-    if (artifact.sha256, artifact.size_bytes) != (route.sha256, route.size_bytes):
-        raise _wrong(route, cause="manifest")
-    for pause_s in _PAUSES_S:
-        try:
-            return read_artifact(artifact)
-        except ArtifactCorrupt:
-            time.sleep(pause_s)
+    tenant_id = route.key.tenant_id
+    facts = {"sha256": route.sha256, "size_bytes": route.size_bytes}
     try:
-        return read_artifact(artifact)
+        return read_artifact(Artifact(pk=route.artifact_id, tenant_id=tenant_id, store=route.store, **facts))
     except ArtifactCorrupt as error:
-        if not _is_kept(artifact):
-            raise VersionNotFound(route.model, route.number) from error
-        raise _wrong(route, cause=INTEGRITY) from error
-
-
-def _is_kept(artifact: Artifact) -> bool:
-    kept = Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk, state=Artifact.State.READY)
-    return kept.exists()
-
-
-def _wrong(route: Route, *, cause: Cause) -> Quarantined:
+        wrong = error
+    for pause_s in _PAUSES_S:
+        time.sleep(pause_s)
+        kept = Artifact.objects.for_tenant(tenant_id).filter(pk=route.artifact_id, state=Artifact.State.READY).first()
+        if kept is None:
+            raise VersionNotFound(route.model, route.number) from wrong
+        try:
+            return read_artifact(Artifact(pk=kept.pk, tenant_id=tenant_id, store=kept.store, **facts))
+        except ArtifactCorrupt as error:
+            wrong = error
     logger.error("version %s of %s is not loaded: %s", route.number, route.model, _WRONG_FILE)
-    _report(route.key.version_id, tenant_id=route.key.tenant_id, cause=cause, reason=_WRONG_FILE)
-    return Quarantined(route.model, route.number, _WRONG_FILE)
+    _report(route.key.version_id, tenant_id=tenant_id, cause=INTEGRITY, reason=_WRONG_FILE)
+    raise Quarantined(route.model, route.number, _WRONG_FILE) from wrong
 
 
 def _report(version_id: UUID, *, tenant_id: UUID, cause: Cause, reason: str) -> None:

@@ -23,19 +23,23 @@ from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
 
 
-def get_model(tenant: Tenant, name: str) -> RegisteredModel:
-    """Return the tenant's model, with its tenant and active version; raise :class:`ModelNotFound`."""
-    model = find_model(tenant, name)
+def get_model(tenant: Tenant, name: str, *, with_files: bool = False) -> RegisteredModel:
+    """Return the tenant's model, with its tenant and active version; raise :class:`ModelNotFound`.
+
+    ``with_files`` brings the artifacts of the active version as well, in the same query.
+    """
+    model = find_model(tenant, name, with_files=with_files)
     if model is None:
         raise ModelNotFound(tenant.name, name[:63])
     return model
 
 
-def find_model(tenant: Tenant, name: str) -> RegisteredModel | None:
-    """Return the tenant's model, or ``None``."""
+def find_model(tenant: Tenant, name: str, *, with_files: bool = False) -> RegisteredModel | None:
+    """Return the tenant's model, or ``None``; see :func:`get_model`."""
     if not is_name(name):
         return None
-    models = RegisteredModel.objects.for_tenant(tenant).select_related("active_version")
+    related = ("active_version__artifact", "active_version__compiled") if with_files else ("active_version",)
+    models = RegisteredModel.objects.for_tenant(tenant).select_related(*related)
     model: RegisteredModel | None = models.defer("active_version__figures").filter(name=name).first()
     if model is not None:
         model.tenant = tenant

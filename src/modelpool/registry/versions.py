@@ -125,12 +125,13 @@ def resolve(tenant: Tenant, model_name: str, *, number: int | None = None, alias
     Raises :class:`ModelNotFound`, :class:`VersionNotFound`, :class:`VersionNotReady`, :class:`AliasNotFound` and
     :class:`NoActiveVersion`.
     """
-    model = get_model(tenant, model_name)
-    if number is None:
-        number = _aliased_number(model, alias) if alias is not None else _active_number(model)
-    version = get_version(model, number)
+    if number is None and alias is None:
+        version = _active_version(get_model(tenant, model_name, with_files=True))
+    else:
+        model = get_model(tenant, model_name)
+        version = get_version(model, _aliased_number(model, str(alias)) if number is None else number)
     if version.state != ModelVersion.State.READY:
-        raise VersionNotReady(model.name, number, version.state)
+        raise VersionNotReady(version.model.name, version.number, version.state)
     return version
 
 
@@ -261,10 +262,14 @@ def _aliased_number(model: RegisteredModel, alias: str) -> int:
     return number
 
 
-def _active_number(model: RegisteredModel) -> int:
-    if model.active_version is None:
+def _active_version(model: RegisteredModel) -> ModelVersion:
+    version = model.active_version
+    if version is None:
         raise NoActiveVersion(model.name)
-    return model.active_version.number
+    if (version.tenant_id, version.model_id) != (model.tenant_id, model.pk):  # somebody wrote to the tables
+        return get_version(model, version.number)
+    version.model, version.tenant = model, model.tenant
+    return version
 
 
 def _check_changes(fields: dict[str, Any]) -> dict[str, Any]:

@@ -119,5 +119,9 @@ class ModelFormat(ABC):
         :class:`~modelpool.core.errors.UnloadableModel` for everything else that is wrong with the file.
         """
 
+    def load_own(self, data: bytes, signature: ModelSignature) -> LoadedModel:
+        """Build the model from bytes that we have written, as is proven: what they hold need not be looked at."""
+        return self.load(data, signature)
+
     def preload(self) -> None:  # noqa: B027 — some need nothing
         """Import what loading needs; called once in the process that model processes are forked from."""

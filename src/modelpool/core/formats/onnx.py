@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -51,9 +52,14 @@ class OnnxFormat(ModelFormat):
 
     def load(self, data: bytes, signature: ModelSignature) -> LoadedModel:
         """Open a session of one thread; the model may be used by any number of threads."""
+        scan(data, checks_trees=False)
+        return self.load_own(data, signature)
+
+    def load_own(self, data: bytes, signature: ModelSignature) -> LoadedModel:
+        """Open a session; the scan would cost a small model a third of what loading it takes."""
         from modelpool.core.formats.onnx_session import OnnxModel
 
-        return OnnxModel(data, signature, facts=scan(data, checks_trees=False))
+        return OnnxModel(data, signature)
 
     def check(self, data: bytes) -> None:
         """Look at every node of every tree."""
@@ -78,9 +84,9 @@ def written_signature(facts: OnnxFacts) -> ModelSignature | None:
         raise Invalid(f"The file's metadata entry {SIGNATURE_KEY!r} is not a signature: {error}.") from error
 
 
-def written_columns(facts: OnnxFacts) -> dict[str, tuple[str, ...]] | None:
-    """Return which columns make up each input, where the file says so."""
-    text = facts.metadata.get(COLUMNS_KEY)
+def written_columns(metadata: Mapping[str, str]) -> dict[str, tuple[str, ...]] | None:
+    """Return which columns make up each input, where the file's metadata says so."""
+    text = metadata.get(COLUMNS_KEY)
     if text is None:
         return None
     try:

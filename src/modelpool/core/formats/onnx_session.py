@@ -132,10 +132,11 @@ class OnnxModel(LoadedModel):
 
     is_thread_safe = True
 
-    def __init__(self, data: bytes, signature: ModelSignature, *, facts: OnnxFacts) -> None:
+    def __init__(self, data: bytes, signature: ModelSignature) -> None:
         self.signature = signature
         session = open_session(data)
-        self._feeds = _plan_feeds(session.get_inputs(), signature, written_columns(facts))
+        columns = written_columns(session.get_modelmeta().custom_metadata_map)
+        self._feeds = _plan_feeds(session.get_inputs(), signature, columns)
         self._outputs = self._plan_outputs(session)
         self._session = session
         self._run = (
