@@ -22,8 +22,8 @@ from report import print_table, write_results
 from modelpool.core.compile.estimator import compile_estimator
 from modelpool.core.formats.base import TableArrays
 from modelpool.core.formats.registry import FORMATS
-from modelpool.core.runtime.channel import LoopChannel
-from modelpool.core.runtime.isolation import ModelHost
+from modelpool.core.runtime.process.channel import LoopChannel
+from modelpool.core.runtime.process.isolation import ModelHost
 
 Ask = Callable[[TableArrays], Awaitable[Any]]
 

@@ -60,14 +60,14 @@ def test_web_process_stays_lean_at_work():
                 answer = api.post(f"/{name}/predict", json={"instances": [row]})
                 assert answer.status_code == 200, answer.text
         assert _libraries_in(web) & _HEAVY == set()
-        (zygote,) = children_running(web, "modelpool.core.runtime.zygote")
+        (zygote,) = children_running(web, "modelpool.core.runtime.process.zygote")
         assert {"sklearn", "pandas"} <= _libraries_in(zygote)
 
 
 def test_zygote_of_onnx_models_imports_nothing_else():
     """So that the first upload after a start waits for a quarter of a second, not for scikit-learn."""
     imported = _imported_by(
-        "import modelpool.core.runtime.zygote, modelpool.core.runtime.model_process\n"
+        "import modelpool.core.runtime.process.zygote, modelpool.core.runtime.process.model_process\n"
         "from modelpool.core.formats import FORMATS; FORMATS['onnx'].preload()"
     )
     assert "onnxruntime" in imported

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from modelpool import conf
-from modelpool.core.runtime.isolated_model import IsolatedModel
+from modelpool.core.runtime.process.isolated_model import IsolatedModel
 from modelpool.inference.data_plane import DataPlane
 from modelpool.registry.models import ModelVersion
 from modelpool.tenants.models import Tenant

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from modelpool.core.errors import VersionNotFound
-from modelpool.core.runtime.isolation import ModelHost
+from modelpool.core.runtime.process.isolation import ModelHost
 from modelpool.inference import served
 from modelpool.inference.lookup import Route, find_route
 from modelpool.inference.served import ServedModel, load_version

@@ -21,7 +21,7 @@ from modelpool import conf
 from modelpool.core.comparisons import Compared, Figures
 from modelpool.core.errors import InvalidField, NoTrafficRule, VersionCannotServe, VersionInTraffic
 from modelpool.core.formats import FORMATS
-from modelpool.core.runtime.isolation import ModelHost
+from modelpool.core.runtime.process.isolation import ModelHost
 from modelpool.http import activating
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
@@ -39,7 +39,7 @@ from modelpool.registry.traffic_rules import Share, TrafficRule
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import AuditEvent, Tenant
 from tests.core.formats import hostile
-from tests.core.runtime.test_channel import HANG
+from tests.core.runtime.process.test_channel import HANG
 from tests.inference.conftest import SIGNATURE, Caller, not_ours
 from tests.waiting import wait_until
 
@@ -143,7 +143,7 @@ def test_a_shadow_whose_process_hangs_keeps_no_answer_back(
     register: Any, tenant: Tenant, actor: Actor, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real child that turns in circles: requests are answered while it does, more than may wait for it."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "core" / "runtime" / "lying"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "core" / "runtime" / "process" / "lying"))
     data, count = hostile.identity(), MAX_WAITING + 10
     signature = FORMATS["onnx"].signature_of(data)
     register(tenant, "churn", data, signature=signature)

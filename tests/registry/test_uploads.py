@@ -22,7 +22,7 @@ from modelpool.core.errors import (
     UnloadableModel,
     UntrustedFormat,
 )
-from modelpool.core.runtime.isolation import ModelHost
+from modelpool.core.runtime.process.isolation import ModelHost
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.pools import delete_model_if_unused
 from modelpool.registry.services import create_model, resolve, update_model

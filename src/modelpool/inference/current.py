@@ -6,7 +6,7 @@ import atexit
 import threading
 
 from modelpool import conf
-from modelpool.core.runtime.isolation import ModelHost
+from modelpool.core.runtime.process.isolation import ModelHost
 from modelpool.inference.data_plane import DataPlane
 
 _lock = threading.Lock()

@@ -23,10 +23,10 @@ from modelpool.core.codecs.base import Encoder, InferenceRequest
 from modelpool.core.errors import DatabaseUnavailable, ModelpoolError, ModelUnavailable
 from modelpool.core.metrics import catalogue
 from modelpool.core.problems import status_of
-from modelpool.core.runtime.guard import Guard, Verdict
-from modelpool.core.runtime.isolated_model import IsolatedModel
-from modelpool.core.runtime.isolation import ModelHost
+from modelpool.core.runtime.jail.guard import Guard, Verdict
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
+from modelpool.core.runtime.process.isolated_model import IsolatedModel
+from modelpool.core.runtime.process.isolation import ModelHost
 from modelpool.core.tracing import Trace
 from modelpool.inference.changes import ChangeHandler
 from modelpool.inference.comparisons import Comparisons
@@ -61,7 +61,7 @@ class DataPlane:
     """Caches, pool and threads of one process; :meth:`start` before use, :meth:`close` after.
 
     ``workers`` is how many processes of this node share ``settings.memory_budget``. ``monitor`` is told what is held
-    and used. ``await_verdict`` is that of :class:`~modelpool.core.runtime.guard.Guard`.
+    and used. ``await_verdict`` is that of :class:`~modelpool.core.runtime.jail.guard.Guard`.
     """
 
     def __init__(

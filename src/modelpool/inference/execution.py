@@ -12,8 +12,8 @@ from modelpool.conf import ServingSettings
 from modelpool.core.codecs.base import Encoder, InferenceRequest
 from modelpool.core.errors import Draining, ModelUnavailable
 from modelpool.core.metrics import catalogue
-from modelpool.core.runtime.isolated_model import IsolatedModel
 from modelpool.core.runtime.pool import PoolEntry
+from modelpool.core.runtime.process.isolated_model import IsolatedModel
 from modelpool.core.tracing import Trace
 from modelpool.inference.calls import Call, QueueLimits, Tenants
 from modelpool.inference.lanes import Answers, ModelLane, Runner

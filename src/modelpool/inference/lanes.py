@@ -18,8 +18,8 @@ import numpy as np
 
 from modelpool.core.errors import ModelUnavailable, Overloaded
 from modelpool.core.formats.base import Arrays
-from modelpool.core.runtime.answers import OutOfMemory, WrongAnswer, check_rows
 from modelpool.core.runtime.batching import CostModel, join, split
+from modelpool.core.runtime.process.answers import OutOfMemory, WrongAnswer, check_rows
 from modelpool.inference.calls import Call, QueueLimits, Suspects, Tenants
 
 logger = logging.getLogger(__name__)

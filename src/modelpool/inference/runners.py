@@ -11,8 +11,8 @@ from typing import Any
 
 from modelpool.core.errors import Draining
 from modelpool.core.formats.base import Arrays, LoadedModel
-from modelpool.core.runtime.channel import LoopChannel
-from modelpool.core.runtime.isolated_model import IsolatedModel
+from modelpool.core.runtime.process.channel import LoopChannel
+from modelpool.core.runtime.process.isolated_model import IsolatedModel
 from modelpool.inference.lanes import Answers, Done
 
 Learn = Callable[[int, float], None]

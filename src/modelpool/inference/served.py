@@ -18,9 +18,9 @@ from modelpool.core.errors import Invalid, ModelpoolError, ModelUnavailable
 from modelpool.core.formats.base import LoadedModel
 from modelpool.core.formats.registry import FORMATS
 from modelpool.core.runtime.batching import CostModel
-from modelpool.core.runtime.isolated_model import IsolatedModel
-from modelpool.core.runtime.isolation import ModelHost
 from modelpool.core.runtime.memory import LoadMeter
+from modelpool.core.runtime.process.isolated_model import IsolatedModel
+from modelpool.core.runtime.process.isolation import ModelHost
 from modelpool.core.signature import ModelSignature, TensorSpec
 from modelpool.inference.lookup import Route, with_database
 from modelpool.inference.trials import Trial, try_rows

@@ -21,8 +21,8 @@ from modelpool import conf
 from modelpool.core.errors import InvalidField, ModelNotFound, ModelpoolError, UnloadableModel
 from modelpool.core.formats import FORMATS, ModelFormat, detect_format
 from modelpool.core.formats.registry import HEAD_BYTES
-from modelpool.core.runtime.guard import Guard
-from modelpool.core.runtime.isolation import Inspection, ModelHost
+from modelpool.core.runtime.jail.guard import Guard
+from modelpool.core.runtime.process.isolation import Inspection, ModelHost
 from modelpool.core.signature import ModelSignature
 from modelpool.registry.limits import check_description, check_metrics, check_params, check_signature, check_tags
 from modelpool.registry.models import ModelVersion, RegisteredModel

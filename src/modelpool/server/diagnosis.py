@@ -14,8 +14,8 @@ import msgspec
 
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError, ModelpoolError
-from modelpool.core.runtime.layers import probe_layers
-from modelpool.core.runtime.selftest_result import read_result
+from modelpool.core.runtime.jail.layers import probe_layers
+from modelpool.core.runtime.jail.selftest_result import read_result
 from modelpool.server.homelock import running_server
 
 _MIN_FREE_BYTES = 1 << 30

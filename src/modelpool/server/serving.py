@@ -19,7 +19,7 @@ from django.urls import get_resolver
 
 from modelpool import conf
 from modelpool.conf import Settings
-from modelpool.core.runtime.selftest_result import SelfTest, start_of_parent
+from modelpool.core.runtime.jail.selftest_result import SelfTest, start_of_parent
 from modelpool.inference.asgi import Receive, Scope, Send
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane

@@ -161,7 +161,7 @@ def test_operator_that_names_another_file_is_refused() -> None:
 
 
 def test_trees_are_looked_at_once_before_a_version_exists(forest: bytes) -> None:
-    from modelpool.core.runtime.isolation import ModelHost
+    from modelpool.core.runtime.process.isolation import ModelHost
 
     host = ModelHost(1 << 30)
     try:

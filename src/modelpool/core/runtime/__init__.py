@@ -1,1 +1,1 @@
-"""Models in memory and in child processes: the pool, isolation, limits."""
+"""Models in memory: the pool, what goes first, batches; below it the processes of models, and the jail of these."""

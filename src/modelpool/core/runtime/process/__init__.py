@@ -1,0 +1,1 @@
+"""Models in processes of their own: how these are forked, asked, watched, and given up."""
