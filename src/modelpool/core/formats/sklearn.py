@@ -65,8 +65,11 @@ class SklearnFormat(ModelFormat):
         """Import scikit-learn's estimators, pandas and skops: two seconds that no child spends again."""
         from importlib import import_module
 
+        from modelpool.core.formats.sklearn_serial import run_serially
+
         for name in _PRELOADED:
             import_module(name)
+        run_serially()
 
 
 _PRELOADED = (

@@ -11,6 +11,7 @@ import numpy as np
 
 from modelpool.core.errors import PredictionFailed, UnloadableModel
 from modelpool.core.formats.base import Arrays, LoadedModel, TableArrays
+from modelpool.core.formats.sklearn_calls import EstimatorCalls
 from modelpool.core.signature import ModelSignature, TensorSpec
 
 _BY_NAME = frozenset({"ColumnTransformer", "FunctionTransformer"})
@@ -25,6 +26,7 @@ class SklearnModel(LoadedModel):
         self.signature = signature
         self.warnings = warnings
         self._estimator = estimator
+        self._calls = EstimatorCalls(estimator)
         self._size_bytes = size_bytes
         self._specs = {spec.name: spec for spec in signature.inputs}
         self._names = _trained_names(estimator, self._specs) if signature.is_tabular else None
@@ -36,12 +38,12 @@ class SklearnModel(LoadedModel):
                 )
 
     def predict(self, inputs: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:
-        """Call the estimator once for each asked output."""
+        """Ask the estimator for the outputs."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 rows = self._rows(inputs)
-                return {name: _plain(getattr(self._estimator, name)(rows)) for name in outputs}
+                return {name: _plain(found) for name, found in self._calls.ask(rows, outputs).items()}
         except MemoryError:
             raise
         except Exception as error:  # whatever else the estimator raises is about these rows
