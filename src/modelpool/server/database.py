@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -44,6 +45,16 @@ def database_settings(url: str, *, home: Home) -> dict[str, Any]:
     if parts.scheme in ("postgres", "postgresql"):
         return _postgres(parts)
     raise ConfigurationError(f"database.url: {parts.scheme!r} is not known; begin with sqlite:/// or postgres://")
+
+
+def open_existing_only(database: dict[str, Any]) -> None:
+    """Let processes that serve open a SQLite file that is there, and never make one.
+
+    An empty file in the place of one that was moved away would answer that nothing exists, and its log of writes would
+    be taken for that of the file that comes back.
+    """
+    if database["ENGINE"] == "django.db.backends.sqlite3" and Path(database["NAME"]).is_absolute():
+        database["NAME"] = f"{Path(database['NAME']).as_uri()}?mode=rw"
 
 
 def _postgres(parts: Any) -> dict[str, Any]:

@@ -92,6 +92,8 @@ class Readiness:
         return found
 
     def _check_database(self) -> None:
+        if connection.vendor == "sqlite":
+            connection.close()  # one that is open goes on with a file that was moved away
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
 

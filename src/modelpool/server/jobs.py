@@ -10,10 +10,12 @@ import threading
 from types import FrameType
 
 import django
+from django.db import connections
 
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError
 from modelpool.core.tracing import check_tracing
+from modelpool.server.database import open_existing_only
 from modelpool.server.logs import configure_logging
 from modelpool.server.process import EXIT_CONFIGURATION, die_with_parent
 
@@ -36,6 +38,7 @@ def run() -> None:
     configure_logging(conf.settings().server)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
     django.setup()
+    open_existing_only(connections.settings["default"])
     from modelpool.server.tracing import start_tracing
     from modelpool.training.worker import run_worker  # its imports need Django's apps
 

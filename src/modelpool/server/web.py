@@ -9,10 +9,12 @@ import signal
 import sys
 
 import django
+from django.db import connections
 
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError
 from modelpool.core.tracing import check_tracing
+from modelpool.server.database import open_existing_only
 from modelpool.server.logs import configure_logging
 from modelpool.server.process import EXIT_CONFIGURATION, die_with_parent, raise_file_limit
 
@@ -31,6 +33,7 @@ def main() -> None:
         configure_logging(conf.settings().server)
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
         django.setup()
+        open_existing_only(connections.settings["default"])
     except ConfigurationError as error:
         print(f"modelpool: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIGURATION)
