@@ -23,6 +23,7 @@ from tests.sandbox import sandbox
 from tests.server.processes import children_running
 from tests.servers.haproxy import HAProxy, HAProxyUnavailable, balance, find_haproxy
 from tests.servers.modelpool import ServedModelpool, inherited_environment, serve_modelpool
+from tests.servers.postgres import PostgresServer, start_postgres
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(300)]
@@ -151,7 +152,15 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(postgres_server) -> Iterator[Cluster]:
+def own_postgres(postgres_server) -> Iterator[PostgresServer]:
+    """A server that may be stopped: other tests of this process use the other one."""
+    server = start_postgres(sandbox() / "two-nodes-postgres")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(own_postgres) -> Iterator[Cluster]:
     try:
         find_haproxy()
     except HAProxyUnavailable as error:
@@ -159,7 +168,7 @@ def cluster(postgres_server) -> Iterator[Cluster]:
             pytest.fail(f"CI must have every server: {error}", pytrace=False)
         pytest.skip(str(error))
     folder = sandbox() / "two-nodes"
-    settings = _SETTINGS.format(store=folder / "store", database=postgres_server.create_database("two_nodes"))
+    settings = _SETTINGS.format(store=folder / "store", database=own_postgres.create_database("two_nodes"))
     nodes = [Node(folder / "one", job_workers=1), Node(folder / "two", job_workers=0)]
     for node in nodes:
         node.home.mkdir(mode=0o700, parents=True)
@@ -266,3 +275,19 @@ def test_node_that_leaves_says_so_before_it_refuses_connections(cluster):
     node.stop()
     node.start()
     cluster.wait_until_up()
+
+
+def test_predictions_go_on_through_the_balancer_while_the_database_is_away(cluster, own_postgres):
+    cluster.wait_until_up()
+    with cluster.load().running() as load:
+        load.wait_for(500)
+        own_postgres.stop()
+        try:
+            for name in ("one", "two"):
+                wait_until(lambda name=name: cluster.balancer.state_of(name).startswith("DOWN"), "no node to be ready")
+            load.wait_for(500)
+        finally:
+            own_postgres.start(port=own_postgres.port)
+        cluster.wait_until_up()
+        load.wait_for(500)
+    assert load.failures == []
