@@ -146,6 +146,12 @@ class DjangoLane:
             await spool.fill(receive, limit_bytes=limit, timeout_s=self._settings.server.body_timeout)
         except TooLarge as error:
             return problem_of(error, request_id=request.id)
+        except asyncio.CancelledError:
+            if not self.draining.is_set():
+                raise
+            return problem_of(
+                Overloaded("The server is stopping; send it again.", retry_after_s=2), request_id=request.id
+            )
         except TimeoutError:
             detail = "The body stopped coming; send it again."
             return build_problem(408, code="request_timeout", detail=detail, request_id=request.id)
