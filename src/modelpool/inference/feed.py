@@ -20,7 +20,7 @@ POLL_S = 0.3
 MAX_STALENESS_S = 30.0
 """For so long predictions go on from what is cached while the database does not answer; then they get 503."""
 
-_MAX_PAUSE_S = 2.0
+_MAX_PAUSE_S = 0.8
 _BATCH = 1000
 _IDLE_END_S = 5.0
 
