@@ -1,9 +1,10 @@
-"""A model that is not compiled, at 1, 16 and 64 connections: ``python benchmarks/bench_batching.py``.
+"""A model that is not compiled, at 1 to 64 connections: ``python benchmarks/bench_batching.py``.
 
 A forest of 100 trees, served as the estimator it is: by ``modelpool serve --workers 1``, which joins the requests that
 arrive while it computes, and by a bare ASGI callable that calls the estimator in its event loop. Runs are interleaved.
 The claims: at 16 connections six times what the best peer does (164 to 190 a second), at one connection no more than
-1.15 times the bare callable's time.
+1.15 times the bare callable's time. Then requests come on their own account, at shares of what was answered with the
+most connections: whoever does not come back at once must not wait for those who do.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ import joblib
 from bench_predict import _PROGRAM, HERE, fetch
 from installation import free_port, running, serving, temporary_installation
 from load import LoadResult, Request, apply_load, generator
+from open_load import apply_open_load
 from register_model import fit
 from report import print_table, write_results
 
-CONNECTIONS = (1, 16, 64)
+CONNECTIONS = (1, 4, 16, 64)
+SHARES = (0.3, 0.6, 0.9)
+OURS = "modelpool, 1 worker"
 
 
 def main() -> None:
@@ -43,11 +47,13 @@ def main() -> None:
             serving(installation, workers=1) as ours,
         ):
             request = Request.for_row(ours.url, "forest", made)
-            targets = {"bare ASGI, estimator": replace(request, url=f"{limit.url}/"), "modelpool, 1 worker": request}
+            targets = {"bare ASGI, estimator": replace(request, url=f"{limit.url}/"), OURS: request}
             for target in targets.values():
                 fetch(target)
             found = _measure(targets, options)
-    _report(found, options)
+            most = statistics.median(load.per_second for load in found[OURS, max(CONNECTIONS)])
+            arriving = _measure_arrivals(request, most, options)
+    _report(found, arriving, options)
 
 
 Found = dict[tuple[str, int], list[LoadResult]]
@@ -63,7 +69,16 @@ def _measure(targets: dict[str, Request], options: argparse.Namespace) -> Found:
     return found
 
 
-def _report(found: Found, options: argparse.Namespace) -> Path:
+def _measure_arrivals(request: Request, most: float, options: argparse.Namespace) -> list[list[Any]]:
+    """Load that does not depend on the answers: what share of the most, how many came a second, and their times."""
+    rows: list[list[Any]] = []
+    for share in SHARES:
+        load = apply_open_load(request, per_second=share * most, seconds=options.seconds)
+        rows.append([share, *(round(value, 2) for value in astuple(load))])
+    return rows
+
+
+def _report(found: Found, arriving: list[list[Any]], options: argparse.Namespace) -> Path:
     rows: list[list[Any]] = []
     for (name, count), loads in found.items():
         middle = {key: statistics.median(asdict(load)[key] for load in loads) for key in asdict(loads[0])}
@@ -71,17 +86,26 @@ def _report(found: Found, options: argparse.Namespace) -> Path:
     columns = ["server", "connections", "per second", "p50 ms", "p99 ms", "errors"]
     print(f"forest of 100 trees as an estimator, 1 row a request, load by {generator()}")
     print_table(columns, rows)
+    open_columns = ["share of the most", "per second", "p50 ms", "p99 ms", "errors"]
+    print("independent requests, load by Python")
+    print_table(open_columns, arriving)
     rates = {(row[0], row[1]): row for row in rows}
-    bare, ours = (
-        {count: rates[name, count] for count in CONNECTIONS} for name in ("bare ASGI, estimator", "modelpool, 1 worker")
-    )
+    bare, ours = ({count: rates[name, count] for count in CONNECTIONS} for name in ("bare ASGI, estimator", OURS))
     ratios = {
         "time_at_1_connection": round(ours[1][3] / bare[1][3], 3),
         "rate_at_16_connections": round(ours[16][2] / bare[16][2], 2),
         "rate_at_64_connections": round(ours[64][2] / bare[64][2], 2),
     }
     print(ratios)
-    results = {"options": vars(options), "load": generator(), "columns": columns, "rows": rows, "ratios": ratios}
+    results = {
+        "options": vars(options),
+        "load": generator(),
+        "tables": [
+            {"title": "clients that ask again at once", "columns": columns, "rows": rows},
+            {"title": "independent requests, load by Python", "columns": open_columns, "rows": arriving},
+        ],
+        "ratios": ratios,
+    }
     path = write_results("batching", results)
     print(path)
     return path

@@ -141,29 +141,6 @@ def test_the_cap_counts_rows_and_those_left_over_are_first_the_next_time() -> No
     run(work)
 
 
-def test_callers_that_were_answered_together_come_back_together() -> None:
-    async def work() -> None:
-        bench = Bench(cost=CostModel(call_s=0.1, row_s=0.0001))
-        calls = [bench.call(value) for value in (1.0, 2.0, 3.0)]
-        await bench.model.end_all()
-        assert bench.batches == [1, 2]
-        calls += [bench.call(4.0)]
-        assert bench.batches == [1, 2]
-        calls += [bench.call(5.0)]
-        assert bench.batches == [1, 2, 2]
-        await bench.model.end_all()
-        calls += [bench.call(6.0)]
-        while len(bench.batches) < 4:  # noqa: ASYNC110  the other one does not come: the moment ends
-            await asyncio.sleep(0.001)
-        await bench.model.end_all()
-        calls += [bench.call(7.0)]
-        assert bench.batches == [1, 2, 2, 1, 1]
-        await bench.model.end_all()
-        bench.check_empty(*calls)
-
-    run(work)
-
-
 def test_the_cap_counts_bytes() -> None:
     async def work() -> None:
         size = bytes_of({"x": np.zeros(2)})

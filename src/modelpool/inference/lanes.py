@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from modelpool.core.formats.base import Arrays
 from modelpool.core.runtime.batching import CostModel, join, split
 from modelpool.core.runtime.process.answers import OutOfMemory, WrongAnswer, check_rows
 from modelpool.inference.calls import Call, QueueLimits, Suspects, Tenants
+from modelpool.inference.returns import Returns
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ Answers = dict[str, np.ndarray]
 Done = Callable[[Answers | None, Exception | None], None]
 
 _PATIENCE_CALLS = 32  # of one model that may wait for each other, however slow it is
-_MOMENT_S, _SHORTEST_MOMENT_S = 0.002, 0.00005
+_TICK_S = 0.001  # of the timers of uvloop and of epoll; shorter times are watched
 _MAX_SPOILED = 2  # joined calls that failed though each of their members alone did not
 
 
@@ -68,6 +70,7 @@ class ModelLane:
         limits: QueueLimits,
         tenants: Tenants,
         delivery: Delivery,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.detach = runner.detach
@@ -79,8 +82,10 @@ class ModelLane:
         self._running = 0
         self._began = self._ends = 0.0
         self._spoiled = 0
-        self._awaited = 0
-        self._gathering: asyncio.TimerHandle | None = None
+        self._clock = clock
+        self._returns = Returns(cost)
+        self._until = 0.0
+        self._gathering: asyncio.Handle | None = None
 
     # --- coming and going ---------------------------------------------------------------------------------------------
 
@@ -91,6 +96,7 @@ class ModelLane:
         call.timer = self.loop.call_at(call.deadline, self._expire, call)
         self._waiting.append(call)
         self._rows_waiting += call.n_rows
+        self._returns.came(self._clock(), n_rows=call.n_rows, layout=call.layout)
         self._pump()
 
     def abandon(self, call: Call) -> None:
@@ -150,25 +156,40 @@ class ModelLane:
         return min(self._limits.batch_rows, self._cost.rows_worth_joining()) if self.joins else 1
 
     def _gather(self, members: int) -> None:
-        """After requests were answered together, give their callers a moment to come back before the next call.
-
-        The first one to return would otherwise run alone while all others wait for it, and so on for ever: two calls
-        where one does. The moment is an eighth of what a call costs, and over when as many wait as there were.
-        """
-        moment_s = min(self._cost.call_s / 8, _MOMENT_S)
-        if members < 2 or not self.joins or moment_s < _SHORTEST_MOMENT_S or self._runner.parallel > 1:
+        """After requests were answered give their callers a moment to come back, where that has paid."""
+        if not self.joins or self._runner.parallel > 1:
             self._pump()
             return
-        self._awaited = min(members + len(self._waiting), self._cap())
-        self._gathering = self.loop.call_later(moment_s, self._gathered)
-
-    def _gathered(self) -> None:
-        self._gathering = None
+        layout, now = self._waiting[0].layout if self._waiting else None, self._clock()
+        moment_s = self._returns.answered(now, members=members, waiting=len(self._waiting), layout=layout)
+        if moment_s:
+            self._until = now + moment_s
+            self._gathering = self.loop.call_soon(self._watch)
         self._pump()
+
+    def _has_gathered(self) -> bool:
+        """Whether all came that might, or those who are there may not wait for the others."""
+        if self._returns.are_all or self._rows_waiting >= self._cap():
+            return True
+        if not self._waiting:
+            return False
+        head = self._waiting[0]
+        ends = self.loop.time() + self._until - self._clock() + self._cost.estimate(head.n_rows)
+        return head.is_alone or ends >= head.deadline
+
+    def _watch(self) -> None:
+        left_s = self._until - self._clock()
+        if left_s <= 0:
+            self._gathering = None
+            self._pump()
+        elif left_s < _TICK_S:
+            self._gathering = self.loop.call_soon(self._watch)
+        else:
+            self._gathering = self.loop.call_later(left_s, self._watch)
 
     def _pump(self) -> None:
         if self._gathering is not None:
-            if len(self._waiting) < self._awaited:
+            if not self._has_gathered():
                 return
             self._gathering.cancel()
             self._gathering = None
@@ -234,8 +255,6 @@ class ModelLane:
             self._delivery.deliver(call, part)
             self._judge(call, has_failed=False)
             self._leave(call)
-        if self._gathering is not None:
-            self._pump()
 
     def _fail(self, batch: list[Call], error: Exception) -> None:
         """Let the members of a joined call run alone, so that only the bad one fails; pass on what one caused alone."""
