@@ -114,3 +114,42 @@ def test_closed_socket_is_told(pair: Pair) -> None:
 def test_objects_other_than_text_do_not_travel_as_objects(pair: Pair) -> None:
     with pytest.raises(wire.WireError, match="do not travel"):
         wire.send(pair[0], "x", {"a": np.zeros(2, dtype=np.complex128)})
+
+
+def test_a_blocking_reader_takes_frames_of_any_length_in_any_pieces(pair: Pair) -> None:
+    reader = wire.BlockingReader(pair[1])
+    arrays = [np.arange(3.0), np.random.default_rng(0).normal(size=(300, 50)), np.zeros(0), np.arange(7, dtype=np.int8)]
+    for array in arrays:
+        data = b"".join(wire.frame("x", {"a": array, "t": np.array(["æ"], object)}, n=1))
+
+        def send(data: bytes = data) -> None:
+            for start in (0, 5, 13, 40, 70_000):
+                ends = {0: 5, 5: 13, 13: 40, 40: 70_000, 70_000: len(data)}
+                pair[0].sendall(data[start : ends[start]])
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        header, found = reader.receive()
+        sender.join()
+        assert (header.kind, header.facts, found["t"].tolist()) == ("x", {"n": 1}, ["æ"])
+        np.testing.assert_array_equal(found["a"], array, strict=True)
+
+
+def test_arrays_of_a_blocking_reader_are_not_those_of_the_next_frame(pair: Pair) -> None:
+    reader = wire.BlockingReader(pair[1])
+    found = []
+    for value in (1.0, 2.0):
+        wire.send(pair[0], "x", {"a": np.array([value])})
+        found.append(reader.receive()[1]["a"])
+    assert [array.tolist() for array in found] == [[1.0], [2.0]]
+
+
+def test_a_blocking_reader_ends_at_what_is_no_frame(pair: Pair) -> None:
+    data = b"".join(wire.frame("x", {"a": np.arange(3.0)}))
+    pair[0].sendall(data + b"y")
+    with pytest.raises(wire.WireError, match="more than one frame"):
+        wire.BlockingReader(pair[1]).receive()
+    pair[0].sendall(data[:-1])
+    pair[0].close()
+    with pytest.raises(wire.Closed):
+        wire.BlockingReader(pair[1]).receive()

@@ -97,7 +97,8 @@ class LoopChannel:
     def _send(self, child: Child, asked: _Asked) -> None:
         if child is not self._child or self._reader is None:
             self._hold(child)
-        child.channel.setblocking(False)  # a thread may have asked meanwhile
+        if child.channel.gettimeout() != 0:  # a thread has asked meanwhile
+            child.channel.setblocking(False)
         try:
             pieces, self._call, self._n_rows = self._model.request_frame(asked.inputs, asked.outputs)
         except wire.WireError as error:

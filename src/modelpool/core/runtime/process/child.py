@@ -43,16 +43,14 @@ class Child:
         """Whether it went together with the zygote it came from, which is not its own doing."""
         self._zygote = forked.zygote
         self._is_ended = False
+        self._news = select.poll()  # not select, which knows no descriptors from 1024 on
+        self._news.register(self.channel, select.POLLIN)
         self._machine_kills = kills_for_memory()
 
     @property
     def is_alive(self) -> bool:
         """Whether it waits for a request: its socket is open and it has said nothing on its own."""
-        if self._is_ended:
-            return False
-        news = select.poll()  # not select, which knows no descriptors from 1024 on
-        news.register(self.channel, select.POLLIN)
-        return not news.poll(0)
+        return not self._is_ended and not self._news.poll(0)
 
     def has_spoken(self) -> bool:
         """Whether it said something that nobody has read; ``False`` when it has merely gone."""

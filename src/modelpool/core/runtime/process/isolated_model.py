@@ -19,6 +19,7 @@ from modelpool.core.runtime.process.answers import Allowance, OutOfMemory, Wrong
 from modelpool.core.runtime.process.child import Child, ChildFailed
 from modelpool.core.runtime.process.faults import FAULT_LIMIT, Breaker
 from modelpool.core.runtime.process.model_source import ModelSource
+from modelpool.core.runtime.process.table_names import TableNames, names_to_send, table_names
 from modelpool.core.signature import ModelSignature
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class IsolatedModel(LoadedModel):
         self._on_quarantine: Callable[[str], object] | None = None
         self._on_restart: Callable[[], object] | None = None
         self._calls = itertools.count(1)
+        self._names = table_names(signature)
         self._allowances: dict[tuple[str, ...], Allowance] = {}
         self._failures = 0
         self._not_before = 0.0
@@ -131,7 +133,7 @@ class IsolatedModel(LoadedModel):
     ) -> dict[str, np.ndarray]:
         """Ask the child and wait; :class:`OutOfMemory` where a new child may still be able to answer."""
         child = self.ready_child() or self.start_child()
-        arrays, names, n_rows = to_send(inputs, self.signature)
+        arrays, names, n_rows = to_send(inputs, self.signature, self._names)
         child.calls += 1
         call = next(self._calls)
         try:
@@ -157,7 +159,7 @@ class IsolatedModel(LoadedModel):
 
     def request_frame(self, inputs: Arrays, outputs: Sequence[str]) -> tuple[list[bytes | memoryview], int, int]:
         """Return the pieces to send, the number of the call, which the answer repeats, and its rows."""
-        arrays, names, n_rows = to_send(inputs, self.signature)
+        arrays, names, n_rows = to_send(inputs, self.signature, self._names)
         call = next(self._calls)
         return wire.frame("predict", arrays, outputs=list(outputs), call=call, **names), call, n_rows
 
@@ -285,7 +287,9 @@ class IsolatedModel(LoadedModel):
             self._source.close()
 
 
-def to_send(inputs: Arrays, signature: ModelSignature) -> tuple[dict[str, np.ndarray], dict[str, Any], int]:
+def to_send(
+    inputs: Arrays, signature: ModelSignature, names: TableNames
+) -> tuple[dict[str, np.ndarray], dict[str, Any], int]:
     """Return the arrays of a frame, what else it says, and its rows.
 
     The two matrices of a table travel as they are, otherwise the signature's inputs by name.
@@ -295,8 +299,7 @@ def to_send(inputs: Arrays, signature: ModelSignature) -> tuple[dict[str, np.nda
         return arrays, {}, len(next(iter(arrays.values())))
     matrices = {"numbers": inputs.numbers, "texts": inputs.texts}
     present = {name: array for name, array in matrices.items() if array is not None}
-    names = {"table": [list(inputs.number_names), list(inputs.text_names)]}
-    return present, names, len(next(iter(present.values())))
+    return present, {"table": names_to_send(inputs, names)}, len(next(iter(present.values())))
 
 
 def _as_texts(value: Any) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from modelpool.core.runtime.jail.hostile_format import SELF_TEST, HostileFormat
 from modelpool.core.runtime.memory import own_private_bytes
 from modelpool.core.runtime.process import wire
 from modelpool.core.runtime.process.answers import OutOfMemory
+from modelpool.core.runtime.process.table_names import TableNames, names_sent, table_names
 from modelpool.core.runtime.process.trial import try_model
 from modelpool.core.signature import ModelSignature
 
@@ -31,12 +32,15 @@ def run(
     """Serve one connection, then return; the caller exits without cleaning up."""
     sandbox.enter(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds, parent_pid=parent_pid, requires_all=requires_all)
     model: LoadedModel | None = _answered(channel, partial(_load, channel, *_receive_model(channel)))
-    while model is not None:
+    if model is None:
+        return
+    reader, names = wire.BlockingReader(channel), table_names(model.signature)
+    while True:
         try:
-            header, inputs = wire.receive(channel)
+            header, inputs = reader.receive()
         except wire.WireError:
             return
-        _answered(channel, partial(_predict, channel, model, inputs, header.facts))
+        _answered(channel, partial(_predict, channel, model, inputs, header.facts, names))
 
 
 def _receive_model(channel: socket.socket) -> tuple[bytes, dict[str, Any]]:
@@ -84,10 +88,16 @@ def _load(channel: socket.socket, data: bytes, request: dict[str, Any]) -> Loade
     return model
 
 
-def _predict(channel: socket.socket, model: LoadedModel, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+def _predict(
+    channel: socket.socket,
+    model: LoadedModel,
+    arrays: dict[str, np.ndarray],
+    facts: dict[str, Any],
+    names: TableNames,
+) -> None:
     inputs: Arrays = arrays
     if "table" in facts:
-        numbers, texts = (tuple(names) for names in facts["table"])
+        numbers, texts = names_sent(facts["table"], names)
         inputs = TableArrays(
             numbers=arrays.get("numbers"), number_names=numbers, texts=arrays.get("texts"), text_names=texts
         )

@@ -114,6 +114,50 @@ def receive(
     return header, _take_arrays(header.tensors, body)
 
 
+class BlockingReader:
+    """Reads frames from a socket that blocks, a short one in a single call; nothing may follow it unasked."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._buffer = bytearray(_SIZES.size + SMALL_BYTES)
+
+    def receive(self) -> tuple[Header, dict[str, np.ndarray]]:
+        """Return the next frame, as :func:`receive` does."""
+        filled = self._fill(self._buffer, 0, least=_SIZES.size)
+        header_size, body_size = _checked_sizes(self._buffer, _LIMITS)
+        start = _SIZES.size + header_size
+        total = start + body_size
+        if total > len(self._buffer):
+            return self._receive_long(filled, header_size, body_size)
+        if self._fill(self._buffer, filled, least=total) > total:
+            raise WireError("the other side said more than one frame")
+        header = _checked_header(memoryview(self._buffer)[_SIZES.size : start], body_size)
+        return header, _take_arrays(header.tensors, self._buffer[start:total])
+
+    def _receive_long(self, filled: int, header_size: int, body_size: int) -> tuple[Header, dict[str, np.ndarray]]:
+        there = memoryview(self._buffer)[_SIZES.size : filled]
+        header = _checked_header(memoryview(self._completed(there[:header_size], header_size)), body_size)
+        return header, _take_arrays(header.tensors, self._completed(there[header_size:], body_size))
+
+    def _completed(self, there: memoryview, size: int) -> bytearray:
+        whole = bytearray(size)
+        whole[: len(there)] = there
+        self._fill(whole, len(there), least=size)
+        return whole
+
+    def _fill(self, buffer: bytearray, filled: int, *, least: int) -> int:
+        """Read until there are so many bytes; return how many there are."""
+        while filled < least:
+            try:
+                count = self._channel.recv_into(memoryview(buffer)[filled:])
+            except OSError as error:
+                raise Closed("the other side closed the connection") from error
+            if not count:
+                raise Closed("the other side closed the connection")
+            filled += count
+        return filled
+
+
 class Raw(NamedTuple):
     """A whole frame that nobody has looked into yet; :func:`decode` does, in a thread where it is long."""
 
@@ -143,7 +187,8 @@ class FrameReader:
     def read(self, limits: Limits) -> Raw | None:
         """Read once; return the frame when it is whole. Raises :class:`WireError`."""
         try:
-            count = self._channel.recv_into(memoryview(self._buffer)[self._filled :])
+            free = memoryview(self._buffer)[self._filled :] if self._filled else self._buffer
+            count = self._channel.recv_into(free)
         except BlockingIOError:
             return None
         except OSError as error:
