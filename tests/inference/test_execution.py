@@ -33,7 +33,7 @@ def served(plane: DataPlane, model: str) -> Any:
     entry = plane.pool.pin(plane.routes.load(("acme", model, None)).key)
     assert entry is not None
     plane.pool.release(entry)
-    assert not entry.pins
+    wait_until(lambda: not entry.pins, "the model to be done with its last call")
     return entry.item
 
 
