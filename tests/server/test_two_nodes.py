@@ -33,6 +33,8 @@ _SETTINGS = """
 [server]
 drain_delay = "2s"
 trusted_proxies = ["127.0.0.1"]
+[serving]
+preload = "active"
 [stores.default]
 kind = "filesystem"
 path = "{store}"
@@ -239,16 +241,17 @@ def test_new_web_processes_lose_no_prediction(cluster):
     cluster.wait_until_up()
     with cluster.load().running() as load:
         for node in cluster.nodes:
-            before = set(children_running(node.pid, WEB))
-            os.kill(node.pid, signal.SIGHUP)
-            wait_until(
-                lambda node=node, before=before: not before & set(children_running(node.pid, WEB)),
-                "all to be new",
-                timeout_s=60,
-            )
+            _renew(node)
             load.wait_for(500)
     assert load.failures == []
     assert load.answered > 1000
+
+
+def _renew(node: Node) -> None:
+    """Put new web processes in the place of the old ones."""
+    before = set(children_running(node.pid, WEB))
+    os.kill(node.pid, signal.SIGHUP)
+    wait_until(lambda: not before & set(children_running(node.pid, WEB)), "all to be new", timeout_s=60)
 
 
 def test_killed_node_loses_no_prediction(cluster):
@@ -278,9 +281,10 @@ def test_node_that_leaves_says_so_before_it_refuses_connections(cluster):
 
 
 def test_predictions_go_on_through_the_balancer_while_the_database_is_away(cluster, own_postgres):
+    for node in cluster.nodes:
+        _renew(node)  # these were not asked anything yet
     cluster.wait_until_up()
     with cluster.load().running() as load:
-        load.wait_for(500)
         own_postgres.stop()
         try:
             for name in ("one", "two"):

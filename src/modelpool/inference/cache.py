@@ -53,6 +53,15 @@ class FeedCache(Generic[K, V]):
                 self.entries[key] = value
         return value
 
+    def fill_all(self, read: Callable[[], dict[K, V]]) -> None:
+        """Keep all that ``read`` gives, beside what is there already; an error passes through."""
+        generation = self._generation
+        values = read()
+        with self._lock:
+            for key, value in values.items() if generation == self._generation else ():
+                _make_room(self.entries, self._max_entries)
+                self.entries.setdefault(key, value)
+
     def invalidate(self, matches: Callable[[K, V], bool] | None = None) -> None:
         """Begin a new generation: forget all refusals, and the entries that match; by default all."""
         with self._lock:

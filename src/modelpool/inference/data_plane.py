@@ -102,6 +102,7 @@ class DataPlane:
         self._preloading = Preloading(
             self._find_preloaded,
             self._preload,
+            before=self.keys.load_recent,
             is_full=self._is_full_enough,
             deadline_s=float(settings.preload_deadline),
         )

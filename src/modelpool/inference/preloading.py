@@ -17,7 +17,7 @@ THREADS = 4
 
 
 class Preloading:
-    """Loads what ``find`` names by ``load``, in threads, until ``is_full`` says that it is enough.
+    """Calls ``before``; then loads what ``find`` names by ``load``, in threads, until ``is_full`` says it is enough.
 
     ``is_done`` is true when all is loaded or tried, and at the latest after ``deadline_s``: a process that could not
     load some of its models in that time is better than none; the rest goes on loading behind the requests.
@@ -30,7 +30,9 @@ class Preloading:
         *,
         is_full: Callable[[], bool],
         deadline_s: float,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
+        self._before = before
         self._find = find
         self._load = load
         self._is_full = is_full
@@ -60,6 +62,7 @@ class Preloading:
     def _run(self) -> None:
         began = time.monotonic()
         try:
+            self._before()
             keys = iter(list(self._find()))
             threads = [threading.Thread(target=self._work, args=(keys,), daemon=True) for _ in range(THREADS)]
             for thread in threads:

@@ -13,13 +13,14 @@ from modelpool.core.errors import NotAuthenticated
 from modelpool.inference.cache import FeedCache
 from modelpool.inference.lookup import with_database
 from modelpool.inference.rate_limits import Limiter, rate_limits
-from modelpool.tenants.authentication import Principal, find_principal_by_digest
+from modelpool.tenants.authentication import Principal, find_holder, recent_holders
 from modelpool.tenants.keys import digest_of, looks_like_secret
 from modelpool.tenants.models import APIKey, Tenant
 from modelpool.tenants.roles import Permission
 
 _MAX_KEYS = 100_000
 _REFUSAL_TTL_S = 2.0
+_MAX_RECENT = 2_000  # about 2 MB
 
 
 class KnownKey:
@@ -38,6 +39,12 @@ class KnownKey:
         self.expires_at = None if principal.expires_at is None else principal.expires_at.timestamp()
         self.was_used = False
 
+    def note_use(self) -> None:
+        """Remember that it was used; raise :class:`NotAuthenticated` where it has expired."""
+        if self.expires_at is not None and self.expires_at <= time.time():
+            raise NotAuthenticated
+        self.was_used = True
+
 
 def digest_for_cache(secret: bytes) -> bytes:
     """Return what a :class:`KeyCache` knows a secret by."""
@@ -49,12 +56,16 @@ class KeyCache:
 
     The digest is BLAKE2b: OpenSSL's SHA-256, by which the database knows keys, costs a prediction 5 µs more (measured
     between other work, where its code is not in the processor's cache).
+
+    Keys that were in use lately are read at the start, by the digest of the database, so that a process that has just
+    begun knows them even while there is no database.
     """
 
     def __init__(self) -> None:
         self._cache: FeedCache[bytes, KnownKey] = FeedCache(
             max_entries=_MAX_KEYS, refusal_ttl_s=_REFUSAL_TTL_S, remembers=(NotAuthenticated,)
         )
+        self._recent: FeedCache[str, KnownKey] = FeedCache(max_entries=_MAX_RECENT, refusal_ttl_s=0, remembers=())
         self._get = self._cache.entries.get
 
     def find(self, digest: bytes) -> KnownKey | None:
@@ -64,9 +75,7 @@ class KeyCache:
         """
         known = self._get(digest)
         if known is not None:
-            if known.expires_at is not None and known.expires_at <= time.time():
-                raise NotAuthenticated
-            known.was_used = True
+            known.note_use()
         return known
 
     def check(self, secret: bytes) -> None:
@@ -76,19 +85,28 @@ class KeyCache:
         self._cache.raise_refusal(digest_for_cache(secret))
 
     def load(self, secret: bytes) -> KnownKey:
-        """Ask the database; raise :class:`NotAuthenticated`."""
+        """Return a key that was in use lately, or ask the database; raise :class:`NotAuthenticated`."""
         digest = digest_of(secret.decode("latin-1"))
-        return self._cache.fill(digest_for_cache(secret), lambda _: _read_key(digest))
+        known = self._cache.fill(digest_for_cache(secret), lambda _: self._recent.entries.get(digest) or _read(digest))
+        known.note_use()
+        return known
+
+    def load_recent(self) -> None:
+        """Read the keys that were in use lately; raises :class:`~modelpool.core.errors.DatabaseUnavailable`."""
+        self._recent.fill_all(_read_recent)
 
     def forget(self, digests: set[str], *, tenants: set[UUID]) -> None:
         """Drop the keys of these digests (SHA-256, as in the database), and those of these tenants."""
-        if not tenants:
-            self._cache.invalidate(lambda _, key: key.principal.digest in digests)
-        else:
-            self._cache.invalidate(lambda _, key: key.principal.digest in digests or key.principal.tenant_id in tenants)
+
+        def matches(_: object, key: KnownKey) -> bool:
+            return key.principal.digest in digests or key.principal.tenant_id in tenants
+
+        self._recent.invalidate(matches)  # first: what is read from it now is not kept below
+        self._cache.invalidate(matches)
 
     def forget_all(self) -> None:
         """Drop everything."""
+        self._recent.invalidate()
         self._cache.invalidate()
 
     def take_used(self) -> list[str]:
@@ -100,14 +118,20 @@ class KeyCache:
 
 
 @with_database
-def _read_key(digest: str) -> KnownKey:
-    principal = find_principal_by_digest(digest)
-    if principal is None:
+def _read(digest: str) -> KnownKey:
+    holder = find_holder(digest)
+    if holder is None:
         raise NotAuthenticated
-    tenant = None if principal.tenant_id is None else Tenant.objects.filter(pk=principal.tenant_id).first()
-    known = KnownKey(principal, limiter=None if tenant is None else rate_limits().of(tenant))
-    known.was_used = True
-    return known
+    return _known(*holder)
+
+
+@with_database
+def _read_recent() -> dict[str, KnownKey]:
+    return {principal.digest: _known(principal, tenant) for principal, tenant in recent_holders(limit=_MAX_RECENT)}
+
+
+def _known(principal: Principal, tenant: Tenant | None) -> KnownKey:
+    return KnownKey(principal, limiter=None if tenant is None else rate_limits().of(tenant))
 
 
 @with_database

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.keys import digest_of, looks_like_secret
-from modelpool.tenants.models import APIKey
+from modelpool.tenants.models import APIKey, Tenant
 from modelpool.tenants.roles import Permission, Role, role_allows
 
 
@@ -57,10 +60,34 @@ def find_principal(secret: str) -> Principal | None:
 
 def find_principal_by_digest(digest: str) -> Principal | None:
     """As :func:`find_principal`, by the digest of the secret; one query."""
-    key = APIKey.unscoped.select_related("tenant").filter(digest=digest, revoked_at=None).first()
-    if key is None or (key.tenant is not None and not key.tenant.is_active):
-        return None
-    principal = Principal(
+    return next((principal for principal, _ in _valid(_keys().filter(digest=digest))), None)
+
+
+def find_holder(digest: str) -> tuple[Principal, Tenant | None] | None:
+    """As :func:`find_principal_by_digest`, with the principal's tenant; an operator has none."""
+    return next(_valid(_keys().filter(digest=digest)), None)
+
+
+def recent_holders(*, limit: int) -> list[tuple[Principal, Tenant | None]]:
+    """Return the valid keys that were used or made last, with their tenants: those that are likely to come next."""
+    recent = _keys().order_by(Coalesce("last_used_at", "created_at").desc())
+    return list(_valid(recent[:limit]))
+
+
+def _keys() -> QuerySet[APIKey]:
+    return APIKey.unscoped.select_related("tenant").filter(revoked_at=None)
+
+
+def _valid(keys: Iterable[APIKey]) -> Iterator[tuple[Principal, Tenant | None]]:
+    now = timezone.now()
+    for key in keys:
+        principal = _principal_of(key)
+        if (key.tenant is None or key.tenant.is_active) and not principal.is_expired(now):
+            yield principal, key.tenant
+
+
+def _principal_of(key: APIKey) -> Principal:
+    return Principal(
         key_id=key.pk,
         digest=key.digest,
         label=key.name or key.prefix,
@@ -69,7 +96,6 @@ def find_principal_by_digest(digest: str) -> Principal | None:
         tenant_name=key.tenant.name if key.tenant else None,
         expires_at=key.expires_at,
     )
-    return None if principal.is_expired(timezone.now()) else principal
 
 
 def note_use(digest: str) -> None:
