@@ -112,6 +112,58 @@ def test_tenants_have_accounts_of_their_own_also_where_their_ids_collide(tmp_pat
     assert [_admitted(Limiter(others.of(one), per_second=0.001, burst=2), 5) for one in ids[:60]] == [0] * 60
 
 
+def test_slots_are_taken_again_by_others_once_nothing_is_owed(tmp_path, monkeypatch):
+    now = [10**12]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now[0])
+    here, there = Accounts(tmp_path / "limits"), Accounts(tmp_path / "limits")
+    ids = [UUID(int=1 + (at << 64)) for at in range(200)]  # all of one place, which has room for 64
+
+    def charge(accounts: Accounts, tenant: UUID) -> int:
+        return _admitted(Limiter(accounts.of(tenant), per_second=1.0, burst=2), 5)
+
+    for tenant in ids:
+        assert [charge(here, tenant), charge(there, tenant)] == [2, 0]  # shared, however many there were before
+        now[0] += 3 * 10**9
+    assert not here.in_this_process
+    assert not there.in_this_process
+
+
+def test_tenant_that_lost_its_slot_gets_another_one_that_all_processes_share(tmp_path, monkeypatch):
+    now = [10**12]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now[0])
+    here, there = Accounts(tmp_path / "limits"), Accounts(tmp_path / "limits")
+    first, *others = [UUID(int=1 + (at << 64)) for at in range(65)]
+    held = [Limiter(accounts.of(first), per_second=1.0, burst=2) for accounts in (here, there)]
+    assert [_admitted(limiter, 1) for limiter in held] == [1, 1]
+    now[0] += 60 * 10**9
+    for tenant in others:  # with the first one more than there is room for
+        assert _admitted(Limiter(here.of(tenant), per_second=0.01, burst=1), 2) == 1
+    now[0] += 60 * 10**9
+    debtor = Limiter(there.of(others[-1]), per_second=0.01, burst=1)
+    assert _admitted(debtor, 2) == 0  # what is owed stays
+    now[0] += 60 * 10**9  # everybody has paid
+    assert [_admitted(limiter, 5) for limiter in held] == [2, 0]
+    assert _admitted(debtor, 2) == 1
+
+
+def test_accounts_nobody_uses_any_more_are_forgotten(tmp_path, monkeypatch):
+    now = [10**12]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now[0])
+    accounts = Accounts(tmp_path / "limits")
+    one = accounts.of(uuid4())
+    assert accounts.of(one.tenant) is one
+    for at in range(300):
+        assert _admitted(Limiter(accounts.of(UUID(int=1 + (at << 64))), per_second=1.0, burst=1), 2) == 1
+    assert len(accounts.in_this_process) == 300 - 64  # of one place, and all owe something
+    debtors = [Limiter(account, per_second=1.0, burst=1) for account in accounts.in_this_process.values()]
+    assert [_admitted(limiter, 1) for limiter in debtors] == [0] * 236
+    del debtors
+    now[0] += 2 * 10**9
+    assert _admitted(Limiter(accounts.of(uuid4()), per_second=1.0, burst=1), 2) == 1
+    assert not accounts.in_this_process
+    assert len(accounts) == 1
+
+
 def test_process_that_dies_while_it_charges_blocks_nobody(tmp_path):
     tenant, path = uuid4(), tmp_path / "limits"
     code = """
@@ -119,8 +171,8 @@ import sys, os, fcntl, signal
 from pathlib import Path
 from uuid import UUID
 from modelpool.inference.rate_limits import Accounts
-account = Accounts(Path(sys.argv[1])).of(UUID(sys.argv[2]))
-assert account._try_lock()
+accounts = Accounts(Path(sys.argv[1]))
+assert accounts.try_lock(accounts.place(accounts.of(UUID(sys.argv[2]))), 32)
 print("locked", flush=True)
 sys.stdin.read()
 """
@@ -129,13 +181,16 @@ sys.stdin.read()
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"locked\n"
-    account = Accounts(path).of(tenant)
+    accounts = Accounts(path)
+    account = accounts.of(tenant)
+    at = accounts.place(account)
+    assert at is not None
     os.kill(holder.pid, signal.SIGSTOP)
-    assert not account._try_lock()
+    assert not accounts.try_lock(at, 32)
     assert _admitted(Limiter(account, per_second=1.0, burst=3), 5) == 3  # a stopped one does not hold up the others
     holder.kill()
     holder.communicate()
-    assert account._try_lock()
+    assert accounts.try_lock(at, 32)
 
 
 def test_debt_of_a_former_rate_is_cut(tmp_path):

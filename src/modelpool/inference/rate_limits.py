@@ -16,10 +16,13 @@ import os
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from math import ceil
+from operator import itemgetter
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from modelpool import conf
 from modelpool.core.errors import RateLimited
@@ -27,9 +30,12 @@ from modelpool.core.metrics.families import DIRECTORY_VARIABLE
 
 _SLOTS = 1 << 16
 _SLOT = struct.Struct("<16sqq")  # tenant, paid until (ns), unused
+_OWNER_BYTES = 16
+_PAID_UNTIL = struct.Struct("<q")
 _HEADER_BYTES = _SLOT.size
 _MAX_PROBES = 64
 _TRIES = 100
+_MOVES = 3  # of a tenant whose place others take
 _NS = 1_000_000_000
 _FILE = "rate-limits"
 
@@ -53,92 +59,149 @@ class Limited(Protocol):
 class Accounts:
     """Times until which tenants' predictions are paid for, shared by the processes that open the same ``path``.
 
-    Without a path they are of this process alone, and so is that of a tenant for whom the file has no room.
+    The file has places for a bounded number of tenants. Who owes nothing needs none: another may take it, and who
+    comes back looks for one anew. An account for which there is no place is of this process alone while it owes
+    something. Without a path all places are of this process alone.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._lock = threading.Lock()
-        self._own: dict[UUID, Account] = {}
-        self._descriptor = -1
-        self._map: mmap.mmap | None = None
+        self.lock = threading.Lock()
+        """The kernel's locks do not keep the threads of a process apart; held for microseconds, and never waiting."""
+        self.descriptor = -1
+        size = _HEADER_BYTES + _SLOTS * _SLOT.size
         if path is not None:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            size = _HEADER_BYTES + _SLOTS * _SLOT.size
-            os.ftruncate(self._descriptor, size)  # has holes: only what is used takes room
-            self._map = mmap.mmap(self._descriptor, size)
+            self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.ftruncate(self.descriptor, size)  # has holes: only what is used takes room
+        self.memory = mmap.mmap(self.descriptor, size)
+        self._used: WeakValueDictionary[UUID, Account] = WeakValueDictionary()
+        self.in_this_process: dict[UUID, Account] = {}
+        """Those that owe something for which there was no place."""
+
+    def __len__(self) -> int:
+        """Return how many accounts are in memory here."""
+        return len(self._used)
 
     def of(self, tenant: UUID) -> Account:
-        """Return the account of a tenant; it is the same object for all who ask in this process."""
-        with self._lock:
-            account = self._own.get(tenant)
+        """Return the account of a tenant; it is the same object for all who use one at the same time here."""
+        with self.lock:
+            account = self._used.get(tenant)
             if account is None:
-                at = self._find(tenant)
-                if at is None or self._map is None:
-                    account = Account(bytearray(_SLOT.size), 0, descriptor=-1)
-                else:
-                    account = Account(self._map, at, descriptor=self._descriptor)
-                self._own[tenant] = account
+                account = self._used[tenant] = Account(self, tenant)
             return account
 
-    def _find(self, tenant: UUID) -> int | None:
-        """Return where the tenant's slot is, taking a free one where it has none; slots are never given back."""
-        if self._map is None:
-            return None
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, 0)
+    def place(self, account: Account) -> int | None:
+        """Return where there is room for the account, with :attr:`lock` held; ``None`` where there is none.
+
+        That is where the tenant is already, where nobody ever was, or where somebody was who owes nothing.
+        """
+        now = time.monotonic_ns()
+        for tenant in [tenant for tenant, other in self.in_this_process.items() if other.paid_until <= now]:
+            del self.in_this_process[tenant]
+        is_locked = self.try_lock(0, 1)
         try:
-            for probe in range(_MAX_PROBES):
-                at = _HEADER_BYTES + (tenant.int + probe) % _SLOTS * _SLOT.size
-                owner = self._map[at : at + 16]
-                if owner == tenant.bytes:
-                    return at
-                if not any(owner):
-                    self._map[at : at + _SLOT.size] = _SLOT.pack(tenant.bytes, 0, 0)
+            for at, owner, _ in sorted(self._candidates(account.tenant, now), key=itemgetter(2)):
+                if owner == account.tenant.bytes or self._take(at, account, owner):
+                    self.in_this_process.pop(account.tenant, None)
                     return at
         finally:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, 0)
+            if is_locked:
+                self.unlock(0, 1)
+        self.in_this_process[account.tenant] = account
         return None
+
+    def _candidates(self, tenant: UUID, now: int) -> Iterator[tuple[int, bytes, int]]:
+        """Yield where the tenant may be: the place, who is there, and a number that is lower for better ones."""
+        for probe in range(_MAX_PROBES):
+            at = _HEADER_BYTES + (tenant.int + probe) % _SLOTS * _SLOT.size
+            owner, paid_until, _ = _SLOT.unpack_from(self.memory, at)
+            if owner == tenant.bytes:
+                yield at, owner, -2
+                return
+            if not any(owner):
+                yield at, owner, -1
+                return
+            if paid_until <= now:
+                yield at, owner, paid_until
+
+    def _take(self, at: int, account: Account, owner: bytes) -> bool:
+        """Make the place the account's, unless somebody charges there just now, or has done so meanwhile."""
+        is_locked = self.try_lock(at, _SLOT.size)
+        if not is_locked and self.descriptor >= 0:
+            return False
+        try:
+            found, paid_until, _ = _SLOT.unpack_from(self.memory, at)
+            is_free = bool(found == owner and paid_until <= time.monotonic_ns())
+            if is_free:
+                _SLOT.pack_into(self.memory, at, account.tenant.bytes, account.paid_until, 0)
+            return is_free
+        finally:
+            if is_locked:
+                self.unlock(at, _SLOT.size)
+
+    def try_lock(self, start: int, length: int) -> bool:
+        """Lock bytes of the file against other processes, unless one of them keeps them for long."""
+        if self.descriptor < 0:
+            return False
+        for _ in range(_TRIES):
+            try:
+                fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
+            except OSError:
+                time.sleep(0)  # let the holder run
+            else:
+                return True
+        return False
+
+    def unlock(self, start: int, length: int) -> None:
+        """Unlock what :meth:`try_lock` has locked."""
+        fcntl.lockf(self.descriptor, fcntl.LOCK_UN, length, start)
 
 
 class Account:
     """The time until which one tenant's predictions are paid for."""
 
-    __slots__ = ("_begin", "_descriptor", "_lock", "_memory", "_start")
+    __slots__ = ("__weakref__", "_accounts", "_at", "_bytes", "paid_until", "tenant")
 
-    def __init__(self, memory: mmap.mmap | bytearray, start: int, *, descriptor: int) -> None:
-        self._memory = memory
-        self._start = start
-        self._begin = start + 16
-        self._descriptor = descriptor
-        self._lock = threading.Lock()  # the kernel's locks do not keep the threads of a process apart
+    def __init__(self, accounts: Accounts, tenant: UUID) -> None:
+        self.tenant = tenant
+        self.paid_until = 0
+        """Until when it is paid for in this process alone; not used while there is a place."""
+        self._accounts = accounts
+        self._bytes = tenant.bytes
+        self._at: int | None = None
 
     def charge(self, price_ns: int, *, most_ns: int) -> int:
         """Add ``price_ns`` to what is to be paid, unless that were more than ``most_ns``; return what is to be paid.
 
         More than ``most_ns`` means that nothing was added. A debt from when the tenant's rate was another is cut.
         """
-        begin = self._begin
-        with self._lock:
-            is_locked = self._descriptor >= 0 and self._try_lock()
-            try:
-                now = time.monotonic_ns()
-                paid_until = int.from_bytes(self._memory[begin : begin + 8], "little", signed=True)
-                debt_ns = min(max(paid_until - now, 0), most_ns) + price_ns
-                if debt_ns <= most_ns:
-                    self._memory[begin : begin + 8] = (now + debt_ns).to_bytes(8, "little", signed=True)
-                return debt_ns
-            finally:
-                if is_locked:
-                    fcntl.lockf(self._descriptor, fcntl.LOCK_UN, _SLOT.size, self._start)
+        accounts = self._accounts
+        with accounts.lock:
+            for _ in range(_MOVES):
+                at = self._at
+                if at is None:
+                    at = self._at = accounts.place(self)
+                if at is None:
+                    break
+                is_locked = accounts.try_lock(at, _SLOT.size)
+                try:
+                    owner, paid_until, _ = _SLOT.unpack_from(accounts.memory, at)
+                    if owner == self._bytes:
+                        debt_ns, paid_until = _charged(paid_until, price_ns, most_ns)
+                        _PAID_UNTIL.pack_into(accounts.memory, at + _OWNER_BYTES, paid_until)
+                        return debt_ns
+                finally:
+                    if is_locked:
+                        accounts.unlock(at, _SLOT.size)
+                self._at = None  # somebody else is there, since we owed nothing
+            debt_ns, self.paid_until = _charged(self.paid_until, price_ns, most_ns)
+            return debt_ns
 
-    def _try_lock(self) -> bool:
-        for _ in range(_TRIES):
-            try:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _SLOT.size, self._start)
-            except OSError:
-                time.sleep(0)  # let the holder run
-            else:
-                return True
-        return False
+
+def _charged(paid_until: int, price_ns: int, most_ns: int) -> tuple[int, int]:
+    """Return what is to be paid, and until when predictions are paid for then."""
+    now = time.monotonic_ns()
+    debt_ns = min(max(paid_until - now, 0), most_ns) + price_ns
+    return debt_ns, now + debt_ns if debt_ns <= most_ns else paid_until
 
 
 class Limiter:
