@@ -45,14 +45,18 @@ class Model:
 
         self._ends.append(end)
 
+    async def end_running(self) -> None:
+        """Let the calls that run end."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            end()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
     async def end_all(self) -> None:
         """Let every call end, also those that begin meanwhile."""
         while self._ends:
-            ends, self._ends = self._ends, []
-            for end in ends:
-                end()
-            for _ in range(3):
-                await asyncio.sleep(0)
+            await self.end_running()
 
     def detach(self) -> None:
         """Hold nothing."""
@@ -282,3 +286,48 @@ def test_what_cannot_be_answered_in_time_is_refused_at_once() -> None:
         bench.check_empty(alone)
 
     run(work)
+
+
+def test_an_error_of_our_own_fails_its_batch_at_once_and_the_lane_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        bench = Bench()
+        deliver = bench.deliver
+
+        def fail_for_some(call: Call, answers: Answers) -> None:
+            if answers["predict"][0] == 6.0:
+                raise ZeroDivisionError("ours")
+            deliver(call, answers)
+
+        bench.deliver = fail_for_some  # type: ignore[method-assign]
+        calls = [bench.call(float(value)) for value in range(1, 6)]
+        await bench.model.end_all()
+        found = [result_of(call) for call in calls]
+        assert found[:2] == [b"[2.0]", b"[4.0]"]
+        assert [isinstance(one, ZeroDivisionError) for one in found[2:]] == [True] * 3
+        bench.check_empty(*calls)
+        last = bench.call(9.0)
+        await bench.model.end_all()
+        assert result_of(last) == b"[18.0]"
+        bench.check_empty(*calls, last)
+
+    run(work)
+    assert "ZeroDivisionError: ours" in caplog.text
+
+
+def test_an_error_of_our_own_while_members_run_again_leaves_nobody_behind(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("ours")
+
+    async def work() -> None:
+        bench = Bench()
+        calls = [bench.call(value) for value in (1.0, 2.0, BAD, 3.0, 4.0)]
+        await bench.model.end_running()
+        calls[3].future.cancel()  # has left, and cannot be let go
+        calls[3].release = fail
+        await bench.model.end_all()
+        assert result_of(calls[0]) == b"[2.0]"
+        assert [type(result_of(calls[number])) for number in (1, 2, 4)] == [ZeroDivisionError] * 3
+        bench.check_empty(*calls[:3], calls[4])
+
+    run(work)
+    assert "ZeroDivisionError: ours" in caplog.text

@@ -70,8 +70,8 @@ class Call:
     """One request; ``release`` gives back its pin of the model, once, when the model is done with it."""
 
     __slots__ = (
-        "arrived", "deadline", "encode", "future", "is_alone", "is_retried", "layout", "n_bytes", "n_rows", "release",
-        "request", "suspects", "timer", "trace",
+        "arrived", "deadline", "encode", "future", "has_left", "is_alone", "is_retried", "layout", "n_bytes",
+        "n_rows", "release", "request", "suspects", "timer", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -91,7 +91,7 @@ class Call:
         self.arrived, self.deadline = arrived, deadline
         self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.release = release
-        self.is_alone = self.is_retried = False
+        self.is_alone = self.is_retried = self.has_left = False
         self.suspects: Suspects | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.trace = trace

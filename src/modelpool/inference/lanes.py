@@ -118,6 +118,9 @@ class ModelLane:
 
     def _leave(self, call: Call) -> None:
         """The model is done with the call."""
+        if call.has_left:
+            return
+        call.has_left = True
         if call.timer is not None:
             call.timer.cancel()
         self._tenants.leave(self._tenant)
@@ -240,6 +243,17 @@ class ModelLane:
 
     def _finish(self, batch: list[Call], rows: int, answers: Answers | None, error: Exception | None) -> None:
         self._running -= 1
+        try:
+            self._pass_on(batch, rows, answers, error)
+        except Exception as own:
+            logger.exception("a model's answer could not be passed on")
+            for call in batch:
+                self._remove(call)
+                call.fail(own)
+                self._leave(call)
+            self._pump()
+
+    def _pass_on(self, batch: list[Call], rows: int, answers: Answers | None, error: Exception | None) -> None:
         if answers is not None:
             try:
                 check_rows(answers, n_rows=rows)

@@ -34,9 +34,11 @@ class ProcessRunner:
         began = perf_counter()
 
         def finish(answers: Answers | None, error: Exception | None) -> None:
-            if answers:
-                self._learn(len(next(iter(answers.values()))), perf_counter() - began)
-            done(answers, error)
+            try:
+                if answers:
+                    self._learn(len(next(iter(answers.values()))), perf_counter() - began)
+            finally:  # whoever waits is told in any case
+                done(answers, error)
 
         self._channel.ask(inputs, outputs, finish, is_shared=is_shared)
 
@@ -76,9 +78,11 @@ class ThreadRunner:
             done(None, error if isinstance(error, Exception) else RuntimeError(str(error)))
             return
         answers, seconds = found.result()
-        if answers:
-            self._learn(len(next(iter(answers.values()))), seconds)
-        done(answers, None)
+        try:
+            if answers:
+                self._learn(len(next(iter(answers.values()))), seconds)
+        finally:
+            done(answers, None)
 
     def detach(self) -> None:
         """Nothing is held."""

@@ -224,6 +224,37 @@ def test_what_crashes_in_company_is_nobody_s_fault_yet(model: IsolatedModel) -> 
     assert reasons == []
 
 
+def test_an_error_of_our_own_is_logged_and_not_blamed_on_the_model(
+    model: IsolatedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons: list[str] = []
+    model.watch(fault_limit=1, on_quarantine=reasons.append)
+
+    async def work(channel: LoopChannel) -> None:
+        await ask(channel, 1)
+        pid, told = model.pid, asyncio.Event()
+        found: list[Any] = []
+
+        def next_done(answers: Any, error: Any) -> None:
+            found.append(answers["predict"].tolist() if error is None else error)
+            told.set()
+
+        def done(answers: Any, error: Any) -> None:
+            channel.ask({"x": np.array([[2, 0]], np.float32)}, ("predict",), next_done)
+            raise ZeroDivisionError("ours")
+
+        for values in ([[1, 0]], np.zeros((60_000, 2)).tolist()):  # a short frame, and one that goes by a thread
+            told.clear()
+            channel.ask({"x": np.array(values, np.float32)}, ("predict",), done)
+            await asyncio.wait_for(told.wait(), 10)
+        assert found == [[[2, 0]], [[2, 0]]]
+        assert model.pid == pid
+
+    run(model, work)
+    assert reasons == []
+    assert caplog.text.count("ZeroDivisionError: ours") == 2
+
+
 def test_another_loop_takes_over_where_one_has_ended(model: IsolatedModel) -> None:
     for value in (1, 2, 3):
         assert run(model, lambda channel, value=value: ask(channel, value)) == [[value, 0]]  # type: ignore[misc]

@@ -7,6 +7,7 @@ itself does. Only what would hold up the loop is left to one: long frames, and s
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ from modelpool.core.runtime.process import wire
 from modelpool.core.runtime.process.answers import WrongAnswer, check_answer
 from modelpool.core.runtime.process.child import Child, broke_protocol, missed_deadline, reported_error
 from modelpool.core.runtime.process.isolated_model import IsolatedModel
+
+logger = logging.getLogger(__name__)
 
 Answers = dict[str, np.ndarray]
 Done = Callable[[Answers | None, ModelpoolError | None], None]
@@ -154,11 +157,8 @@ class LoopChannel:
             raw = self._reader.read(self._limits)
             if raw is None:
                 return
-            if len(raw.data) > 2 * wire.SMALL_BYTES:
-                self._let_go()
-                self._in_thread(lambda: self._checked(raw), then=self._take_checked)
-            else:
-                self._take(*self._checked(raw))
+            is_long = len(raw.data) > 2 * wire.SMALL_BYTES
+            found = None if is_long else self._checked(raw)
         except wire.Closed:
             self._failed(None)
         except wire.WireError as error:
@@ -167,6 +167,12 @@ class LoopChannel:
             self._failed(str(error))
         except Exception as error:  # noqa: BLE001  whatever a process makes us stumble over is its own fault
             self._failed(broke_protocol(error))
+        else:  # what goes wrong from here on is our own
+            if found is not None:
+                self._take(*found)
+            else:
+                self._let_go()
+                self._in_thread(lambda: self._checked(raw), then=self._take_checked)
 
     def _unasked(self) -> None:
         """Nobody asked: where it died the next call starts another one, where it speaks out of turn it is ended."""
@@ -269,8 +275,12 @@ class LoopChannel:
     def _finish(self, answers: Answers | None, error: ModelpoolError | None) -> None:
         asked, self._asked = self._asked, None
         self._unlock()
-        if asked is not None:
+        if asked is None:
+            return
+        try:
             asked.done(answers, error)
+        except Exception:  # the edge of a callback of the loop
+            logger.exception("what a model answered could not be passed on")
 
     def _unlock(self) -> None:
         if self._holds_lock:
