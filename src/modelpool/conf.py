@@ -87,6 +87,7 @@ class ServerSettings(_Table, frozen=True):
     drain_delay: Duration = Duration(0)
     drain_timeout: Duration = Duration(30)
     hang_timeout: Duration = Duration(60)
+    start_timeout: Duration = Duration(120)
     metrics_names: Literal["operator", "local"] = "operator"
     metrics_max_models: Annotated[int, msgspec.Meta(ge=0)] = 1000
     access_log: bool = False

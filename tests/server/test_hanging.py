@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError
+from modelpool.server.children import Child, Slot
 from tests.server.processes import children_running
 from tests.servers.modelpool import serve_modelpool
 from tests.waiting import wait_until
@@ -39,6 +41,39 @@ def test_a_process_that_hangs_is_replaced_and_one_that_pauses_is_not(tmp_path: P
         assert f"(process {hanging}) gave no sign of life for 6 s" in served.log()
         assert f"(process {pausing}) gave no sign" not in served.log()
         assert httpx.get(f"{served.url}/healthz").status_code == 200
+
+
+@pytest.mark.slow
+def test_a_process_that_does_not_come_up_is_replaced(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "modelpool.toml").write_text('[server]\nstart_timeout = "8s"\n')
+    with serve_modelpool(home, "--workers", "2", "--job-workers", "0") as served:
+        wait_until(lambda: served.log().count(" serves") >= 2, "two processes", timeout_s=60)
+        before = set(children_running(served.process.pid, WEB))
+        os.kill(min(before), signal.SIGKILL)
+
+        def started() -> int | None:
+            return next(iter(set(children_running(served.process.pid, WEB)) - before), None)
+
+        hanging = wait_until(started, "another one")
+        os.kill(hanging, signal.SIGSTOP)
+        assert f"(process {hanging}) serves" not in served.log()
+        wait_until(lambda: hanging not in children_running(served.process.pid, WEB), "its end", timeout_s=60)
+        assert f"(process {hanging}) did not come up within 8 s" in served.log()
+        wait_until(lambda: served.log().count(" serves") >= 3, "another one that serves", timeout_s=60)
+        assert httpx.get(f"{served.url}/healthz").status_code == 200
+
+
+def test_one_that_never_served_has_failed_however_long_it_took() -> None:
+    slot, now = Slot("web", 1), time.monotonic()
+    process = subprocess.Popen(["true"])
+    process.wait()
+    for count in (1, 2, 3):
+        slot.note_exit(Child(process, now - 100))
+        assert slot.failures == count
+    slot.note_exit(Child(process, now - 100, is_ready=True))
+    assert slot.failures == 0
 
 
 def test_a_limit_shorter_than_signs_of_life_is_refused() -> None:

@@ -20,7 +20,7 @@ class Child:
     """A running process.
 
     ``ready_fd`` can be read once it serves, and then about each second: its event loop turns. It is -1 for a process
-    that says nothing of itself. ``heard_at`` is when it was read last (monotonic seconds).
+    that says nothing of itself. ``heard_at`` is when it was read last, or could begin (monotonic seconds).
     """
 
     process: subprocess.Popen[bytes]
@@ -36,8 +36,8 @@ class Child:
             self.process.send_signal(number)
 
     def is_silent(self, *, limit_s: float) -> bool:
-        """Say whether it served, and was not heard of for longer than ``limit_s``; 0 is no limit."""
-        return self.is_ready and self.ready_fd >= 0 and 0 < limit_s < time.monotonic() - self.heard_at
+        """Say whether it speaks of itself, but was not heard of for longer than ``limit_s``; 0 is no limit."""
+        return self.ready_fd >= 0 and 0 < limit_s < time.monotonic() - self.heard_at
 
     def forget_ready_fd(self) -> None:
         """Close the descriptor on which it tells of itself."""
@@ -68,9 +68,12 @@ class Slot:
         return [child for child in (self.child, self.successor, *self.retired) if child is not None]
 
     def note_exit(self, child: Child) -> None:
-        """Plan the next start: at once after a good while, later and later when it keeps failing (up to 30 s)."""
+        """Plan the next start: at once after a good while, later and later when it keeps failing (up to 30 s).
+
+        One that never served has failed, however long that took.
+        """
         lived_s = time.monotonic() - child.started_at
-        self.failures = 0 if lived_s > _STABLE_S else self.failures + 1
+        self.failures = 0 if child.is_ready and lived_s > _STABLE_S else self.failures + 1
         pause_s = 0.0 if child.is_ready and self.failures <= 1 else _FIRST_PAUSE_S * 2 ** min(self.failures, 10)
         self.start_at = time.monotonic() + min(pause_s, _LONGEST_PAUSE_S)
 
@@ -91,7 +94,8 @@ def start_child(module: str, *, environment: Mapping[str, str], fds: Mapping[str
         process = _popen([*command, *options], environment, tuple(told.values()))
     finally:
         os.close(write_fd)
-    return Child(process, time.monotonic(), ready_fd=read_fd)
+    now = time.monotonic()
+    return Child(process, now, ready_fd=read_fd, heard_at=now)
 
 
 def _popen(command: list[str], environment: Mapping[str, str], pass_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:

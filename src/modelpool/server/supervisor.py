@@ -3,7 +3,8 @@
 It imports nothing of Django and does no work of its own, so there is little that could fail in it. Its children end
 with it, however it ends. SIGTERM and SIGINT drain; with ``server.drain_delay`` the web processes are first only not
 ready any more for a while. A second signal ends that while, the next one kills. SIGHUP replaces the web processes one
-by one without losing a request. A web process that gives no sign of life for ``server.hang_timeout`` is replaced.
+by one without losing a request. A web process that does not serve within ``server.start_timeout``, or then gives no
+sign of life for ``server.hang_timeout``, is replaced.
 """
 
 from __future__ import annotations
@@ -196,28 +197,36 @@ class Supervisor:
     # --- hanging ------------------------------------------------------------------------------------------------------
 
     def _end_hung(self) -> None:
-        """Kill web processes whose event loop does not turn any more; a moment before, have them say where they hang.
+        """Kill web processes that do not come up, or do not turn any more; before, have them say where they hang.
 
-        Time in which this process did not run itself, such as that of a stopped container, is not counted.
+        Time in which this process did not run itself, such as that of a stopped container, is not counted, nor is that
+        in which web processes wait for the home.
         """
         now = time.monotonic()
         stood_still_s, self._looked_at = now - self._looked_at, now
-        limit_s = self._settings.server.hang_timeout
         for slot in self._slots:
             for child in slot.children():
-                if stood_still_s > _STOOD_STILL_S:
+                if not (child.is_ready or self._preparation.is_done):
+                    child.heard_at = now
+                elif stood_still_s > _STOOD_STILL_S:
                     child.heard_at += stood_still_s
-                if child.is_silent(limit_s=limit_s + _LAST_WORDS_S * child.is_hung):
+                if child.is_silent(limit_s=self._longest_silence_s(child)):
                     self._end(slot, child)
 
+    def _longest_silence_s(self, child: Child) -> float:
+        server = self._settings.server
+        limit_s = server.hang_timeout if child.is_ready else server.start_timeout
+        return limit_s + _LAST_WORDS_S * child.is_hung
+
     def _end(self, slot: Slot, child: Child) -> None:
-        if not child.is_hung:
-            child.is_hung = True
-            pid, limit_s = child.process.pid, self._settings.server.hang_timeout
-            logger.error("%s (process %d) gave no sign of life for %g s; replacing it", slot.name, pid, limit_s)
-            child.send(signal.SIGUSR2)  # prints what its threads do, see server/web.py
-        else:
+        if child.is_hung:
             child.send(signal.SIGKILL)
+            return
+        silence = "gave no sign of life for" if child.is_ready else "did not come up within"
+        limit_s = self._longest_silence_s(child)
+        logger.error("%s (process %d) %s %g s; replacing it", slot.name, child.process.pid, silence, limit_s)
+        child.is_hung = True
+        child.send(signal.SIGUSR2)  # prints what its threads do, see server/web.py
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
