@@ -23,13 +23,16 @@ _SLOW_S = 0.05
 
 
 class Application:
-    """Says which path was asked with which body; ``/slow…`` takes a while, ``/large`` answers a megabyte."""
+    """Says which path was asked with which body; ``/slow…`` takes a while, ``/large`` answers a megabyte.
+
+    ``/headers`` says which headers came, ``/unread`` answers without reading the body.
+    """
 
     def __init__(self) -> None:
         self.short = self.by_asgi = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body, more = b"", True
+        body, more = b"", scope["path"] != "/unread"
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -37,6 +40,8 @@ class Application:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         self.by_asgi += 1
+        if scope["path"] == "/headers":
+            body = b"&".join(b"%b:%b" % header for header in scope["headers"])
         await self._answer(scope["path"], body, send)
 
     async def _answer(self, path: str, body: bytes, send: Any) -> None:
@@ -47,7 +52,7 @@ class Application:
         await send({"type": "http.response.body", "body": answer.body})
 
     def begin(self, head: Head, body: bytes) -> Begun:
-        if head.path.startswith("/other"):
+        if head.path.startswith(("/other", "/headers", "/unread")):
             return None
         self.short += 1
         if head.path.startswith("/slow") or body == b"slow":
@@ -291,3 +296,91 @@ def test_splitting_the_bytes_changes_nothing(server: Server, data: st.DataObject
     cuts = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=12)))
     pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert bodies_of(server.ask(*pieces)) == [MIXED_BODIES[at] for at in order]
+
+
+# --- where a request ends ---------------------------------------------------------------------------------------------
+
+IN_CHUNKS = b"POST /%b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def statuses_of(answers: bytes) -> list[bytes]:
+    return re.findall(rb"HTTP/1.1 (\d+)", answers)
+
+
+def test_headers_behind_a_body_are_thrown_away(server: Server) -> None:
+    trailer = b"Host: evil\r\nAuthorization: Bearer b\r\nX-Forwarded-For: 1.2.3.4\r\n"
+    answers = server.ask(IN_CHUNKS % b"headers" + b"1\r\na\r\n0\r\n" + trailer + b"\r\n" + post("/headers"))
+    first, second = bodies_of(answers)
+    assert first == b"/headers=host:x&transfer-encoding:chunked"
+    assert second == b"/headers=host:x&content-length:1"
+
+
+@pytest.mark.parametrize("path", [b"quick", b"unread"])
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"1\r\na\r\n0\r\n", b"X-A: b\r\n" * 5000),
+        (b"1\r\na\r\n0\r\nX-A: ", b"b" * 50_000),
+        (b"1;", b"b" * 50_000),
+    ],
+)
+def test_what_stands_around_a_body_is_bounded(server: Server, path: bytes, start: bytes, piece: bytes) -> None:
+    with closing(server.connect()) as connection, suppress(ConnectionError):
+        connection.sendall(IN_CHUNKS % path + start)
+        for _ in range(400):
+            connection.sendall(piece)
+        connection.shutdown(socket.SHUT_WR)
+        pytest.fail("20 MB were taken")
+
+
+def test_a_request_that_was_answered_gets_no_second_answer(server: Server) -> None:
+    with closing(server.connect()) as connection:
+        connection.sendall(IN_CHUNKS % b"unread" + b"1\r\na\r\n")
+        assert read_answers(connection, 1) == [b"/unread="]
+        connection.sendall(b"nonsense\r\n")
+        assert read_to_end(connection) == b""
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_an_upgrade_that_is_not_declined_never_makes_a_request_of_a_body(server: Server, cut: bool) -> None:
+    hidden = post("/hidden")
+    odd = post("/odd", hidden, "Connection: Upgrade", "uPgRaDe: h2c")
+    before = server.application.short + server.application.by_asgi
+    with closing(server.connect()) as connection:
+        connection.sendall(odd[: -len(hidden)] if cut else odd + post("/next"))
+        answers = connection.recv(1 << 16)
+        with suppress(ConnectionError):
+            connection.sendall(hidden)
+        answers += read_to_end(connection)
+    assert statuses_of(answers) == [b"400"]
+    assert b"connection: close" in answers
+    assert server.application.short + server.application.by_asgi == before
+    busy = post("/odd", hidden, "Connection: Upgrade", "Upgrade: h2c")
+    answers = server.ask(post("/slow") + busy + post("/next"))
+    assert statuses_of(answers) == [b"200", b"400"]
+    assert b"hidden" not in answers
+
+
+def test_an_upgrade_without_a_body_is_ignored_and_the_connection_ends(server: Server) -> None:
+    get = b"GET /get HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nuPgRaDe: websocket\r\n\r\n"
+    with closing(server.connect()) as connection:
+        connection.sendall(get + post("/next")[:30])
+        answers = read_to_end(connection)
+    assert bodies_of(answers) == [b"/get="]
+    assert b"connection: close" in answers
+
+
+def test_who_is_not_asked_for_a_body_is_not_read_on(server: Server) -> None:
+    head = post("/unread", b"b" * 60, "Expect: 100-continue")[:-60]
+    with closing(server.connect()) as connection:
+        connection.sendall(head)
+        assert read_answers(connection, 1) == [b"/unread="]
+        connection.sendall(post("/next"))
+        assert read_to_end(connection) == b""
+    assert b"connection: close" in server.ask(head + b"b" * 60)
+
+
+def test_blanks_behind_a_value_are_no_part_of_it(server: Server) -> None:
+    data = post("/headers").replace(b"Host: x", b"Host:\t x \t").replace(b"Length: 1", b"Length: 1 ")
+    assert bodies_of(server.ask(data)) == [b"/headers=host:x&content-length:1"]
+    assert bodies_of(server.ask(post("/quick").replace(b"Length: 1", b"Length: 1 ") * 2)) == [b"/quick=b"] * 2

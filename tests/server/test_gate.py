@@ -1,10 +1,12 @@
-"""Hosts and request ids."""
+"""Hosts, request ids, and how bodies are sent."""
 
 from __future__ import annotations
 
 import pytest
 
-from modelpool.server.gate import HostCheck, request_id_of
+from modelpool.core.errors import Malformed
+from modelpool.inference.requests import declared_length
+from modelpool.server.gate import HostCheck, check_head, request_id_of
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,19 @@ def test_harmless_request_id_is_kept_and_others_replaced():
     made = {request_id_of([(b"x-request-id", sent)]) for sent in (b"", b"a b", b"a\n", b"x" * 65)}
     assert len(made) == 4
     assert all(len(item) == 32 for item in made)
+
+
+@pytest.mark.parametrize("encoding", [b"gzip, chunked", b"identity", b"chunked, chunked", b""])
+def test_bodies_encoded_for_the_way_are_refused(encoding):
+    headers = [(b"host", b"localhost"), (b"transfer-encoding", encoding)]
+    problem = check_head("POST", raw_path=b"/api", headers=headers, request_id="a")
+    assert problem is not None
+    assert (problem.status, problem.code) == (400, "malformed")
+    with pytest.raises(Malformed):
+        declared_length(dict(headers), limit=10)
+
+
+def test_chunked_bodies_are_read():
+    headers = [(b"host", b"localhost"), (b"transfer-encoding", b"Chunked")]
+    assert check_head("POST", raw_path=b"/api", headers=headers, request_id="a") is None
+    assert declared_length(dict(headers), limit=10) is None

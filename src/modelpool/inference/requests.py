@@ -156,6 +156,8 @@ def declared_length(headers: Headers, *, limit: int) -> int | None:
     if b"transfer-encoding" in headers:
         if length is not None:
             raise Malformed("The request says both Content-Length and Transfer-Encoding.")
+        if headers[b"transfer-encoding"].lower() != b"chunked":
+            raise Malformed("Transfer-Encoding may only be chunked; send the body as it is.")
         return None
     if length is None:
         raise LengthRequired("Send Content-Length, or send the body in chunks.")

@@ -85,6 +85,9 @@ def check_head(method: str, *, raw_path: bytes, headers: list[tuple[bytes, bytes
     if any(name == b"content-encoding" and value.strip().lower() not in (b"", b"identity") for name, value in headers):
         detail = "Compressed bodies are not read; send the body as it is."
         return build_problem(415, code="unsupported_media_type", detail=detail, request_id=request_id)
+    if any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in headers):
+        detail = "Transfer-Encoding may only be chunked; send the body as it is."
+        return build_problem(400, code="malformed", detail=detail, request_id=request_id)
     return None
 
 

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from modelpool.core.problems import MEDIA_TYPE, Problem, build_problem
-from modelpool.inference.asgi import ASGIApp, Receive, Scope, Send
+from modelpool.inference.asgi import ASGIApp, Message, Receive, Scope, Send, throw_away
 from modelpool.inference.requests import Answer, Begun, Head, Headers, SentHeaders
 from modelpool.server.gate import MAX_HEAD_BYTES, MAX_HEADERS, request_id_of
 from modelpool.server.repeats import RepeatedHead
@@ -72,6 +72,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._strangers = 0
         self._chunk = b""
         self._begun: Begun | _Unasked = _UNASKED
+        self._is_in_body = False
+        self._bare_bytes = 0
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -85,7 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(build_problem(503, code="overloaded", detail=detail, retry_after_s=1))
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; a head that is still not whole after 64 KiB is refused."""
+        """Feed the parser; a head that is not whole after 64 KiB is refused, and as much around a body."""
         if self._last_words is not None or (self._repeated is not None and self._answer_repeated(self._repeated, data)):
             return
         if (b"pgrade:" in data or b"PGRADE:" in data) and self._held is None and not self._is_busy():
@@ -93,12 +95,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._read_bytes = len(data)
         self._at_once = 0
         self._chunk = data
+        self._bare_bytes += len(data)
         super().data_received(data)
         self._chunk = b""
         if self.waiting_since is not None:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self._refuse(_too_long())
+        elif self._is_in_body and self._bare_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(_too_long("What stands around the body of the request is too long."))
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection while whole requests wait for their answers, unless one is a stream without an end."""
@@ -154,6 +159,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header; those that come behind a chunked body are thrown away, for the gate has not seen them."""
+        if self._is_in_body:
+            return
+        name, value = name.lower(), value.rstrip(b" \t")
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
         """Stop the clock; refuse the head, hold the request back or let it go its way."""
         self.waiting_since = None
@@ -161,13 +175,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         if len(self.headers) > MAX_HEADERS or (is_long and _size_of(self.url, self.headers) > MAX_HEAD_BYTES):
             self._start_cycle(_refuse_head)
+        elif self.parser.should_upgrade():
+            self._start_last_cycle()
         elif self._may_hold():
             self._held = []
         else:
             self._start_cycle(self.app)
+        self._is_in_body = True
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
+        self._bare_bytes = 0
         if self._held is None:
             super().on_body(body)
         else:
@@ -175,6 +193,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer a request that was held back, or let it go its way after all."""
+        self._is_in_body = False
+        self._bare_bytes = 0
         if self._held is None or self._begin is None:
             super().on_message_complete()
             return
@@ -239,7 +259,6 @@ class GuardedProtocol(HttpToolsProtocol):
             and b"transfer-encoding" not in fields
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
-            and not parser.should_upgrade()
         )
 
     def _write(self, answer: Answer) -> None:
@@ -271,11 +290,21 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the scope holds this very list
-        ours, self.app = self.app, app
+        ours, self.app = self.app, partial(_close_unless_asked, app) if expects else app
         try:
             super().on_headers_complete()
         finally:
             self.app = ours
+
+    def _start_last_cycle(self) -> None:
+        """Begin a request that offers an upgrade which was not declined: what follows its head is not read as HTTP."""
+        names = {name for name, value in self.headers if value != b"0"}
+        has_body = not names.isdisjoint((b"content-length", b"transfer-encoding"))
+        self._start_cycle(_refuse_upgrade if has_body else self.app)
+        self.cycle.keep_alive = False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing of it in the log: there is nothing to install."""
 
     def _pass_on_held(self) -> None:
         body, self._held = b"".join(self._held or ()), None
@@ -316,7 +345,8 @@ class GuardedProtocol(HttpToolsProtocol):
         return True
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer and close, after the answers to what came before."""
+        """Answer and close, after the answers to what came before; a request has one answer, however it goes on."""
+        is_answered = self._is_in_body and self._held is None and not self._is_busy()
         body = problem.to_json()
         headers = {
             "Content-Type": MEDIA_TYPE,
@@ -330,7 +360,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._last_words = words
             self.flow.pause_reading()
             return
-        if not (self._is_busy() and self.cycle.response_started):
+        if not is_answered and not (self._is_busy() and self.cycle.response_started):
             self.transport.write(words)
         self.transport.close()
 
@@ -367,14 +397,47 @@ def _size_of(url: bytes, headers: SentHeaders) -> int:
     return len(url) + sum(len(name) + len(value) for name, value in headers)
 
 
-def _too_long(request_id: str | None = None) -> Problem:
-    detail = "The head of the request is too long."
+def _too_long(detail: str = "The head of the request is too long.", *, request_id: str | None = None) -> Problem:
     return build_problem(431, code="headers_too_large", detail=detail, request_id=request_id)
 
 
 async def _refuse_head(scope: Scope, receive: Receive, send: Send) -> None:
     """Stand in for the application of a request whose head is too long."""
-    await refuse_body(send, receive, _too_long(request_id_of(scope["headers"])))
+    await refuse_body(send, receive, _too_long(request_id=request_id_of(scope["headers"])))
+
+
+async def _refuse_upgrade(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stand in for the application of a request whose body the parser has not read."""
+    detail = "Connections are not upgraded here; send the request without the header Upgrade."
+    problem = build_problem(400, code="malformed", detail=detail, request_id=request_id_of(scope["headers"]))
+    await refuse_body(send, receive, problem)
+
+
+async def _close_unless_asked(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let ``app`` answer a client that waits to be asked for its body.
+
+    Where it is answered without being asked, nobody can tell whether what it sends next is that body or a request.
+    """
+    is_asked = is_closing = False
+
+    async def ask() -> Message:
+        nonlocal is_asked
+        is_asked = True
+        return await receive()
+
+    async def send_and_close(message: Message) -> None:
+        nonlocal is_closing
+        if message["type"] == "http.response.start" and not is_asked:
+            is_closing = True
+            headers = [header for header in message.get("headers", ()) if header != _CLOSE]
+            message = {**message, "headers": [*headers, _CLOSE]}
+        elif is_closing and not message.get("more_body", False):
+            await send({**message, "more_body": True})
+            await throw_away(receive)
+            message = {"type": "http.response.body", "body": b""}
+        await send(message)
+
+    await app(scope, ask, send_and_close)
 
 
 def _decline_upgrade(data: bytes) -> bytes:
