@@ -18,12 +18,12 @@ import msgspec
 
 from modelpool import conf
 from modelpool.core.errors import ModelpoolError
+from modelpool.core.lifetime import die_with_parent
 from modelpool.server.cli.client.connection import Connection
 from modelpool.server.cli.client.credentials import Credentials
 from modelpool.server.cli.client.failures import JobFailed, Refused
 from modelpool.server.cli.client.jobs import follow
 from modelpool.server.demo_access import TENANT, Access, load_access, make_access
-from modelpool.server.process import die_with_parent
 
 MODEL = "breast-cancer"
 _TARGET = "diagnosis"

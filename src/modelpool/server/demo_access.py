@@ -33,7 +33,7 @@ def load_access(home: conf.Home) -> Access | None:
 
 def make_access(home: conf.Home) -> Access:
     """Create tenant, operator and keys where they are missing, replace what is no longer known, and keep it."""
-    from modelpool.server.prepare import set_up_django
+    from modelpool.server.process import set_up_django
 
     set_up_django()
     logging.disable(logging.WARNING)

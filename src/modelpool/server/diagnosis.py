@@ -163,11 +163,8 @@ def check_kernel(home: conf.Home) -> Iterator[Finding]:
 
 
 def _isolation_problem(home: conf.Home) -> str:
-    missing = probe_layers().missing
-    if missing:
-        return f"the kernel offers no {' and no '.join(missing)}"
     result = read_result(home.run_dir)
-    return "" if result is None else result.verdict.problem
+    return probe_layers().problem or ("" if result is None else result.verdict.problem)
 
 
 def _wrong_libraries() -> Iterator[Finding]:

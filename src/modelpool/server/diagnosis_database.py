@@ -11,7 +11,7 @@ from django.utils import timezone
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError, ModelpoolError
 from modelpool.server.diagnosis import Finding, Status, explain
-from modelpool.server.prepare import set_up_django
+from modelpool.server.process import set_up_django
 
 _WORKER_LEASES = 4
 

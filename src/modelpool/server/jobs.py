@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
-import sys
 import threading
 from types import FrameType
 
-import django
-from django.db import connections
-
 from modelpool import conf
-from modelpool.core.errors import ConfigurationError
-from modelpool.core.tracing import check_tracing
-from modelpool.server.database import open_existing_only
-from modelpool.server.logs import configure_logging
-from modelpool.server.process import EXIT_CONFIGURATION, die_with_parent
+from modelpool.core.lifetime import die_with_parent
+from modelpool.server.process import ending_where_misconfigured, set_up_serving
 
 
 def main() -> None:
@@ -25,20 +17,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--parent", type=int, required=True)
     die_with_parent(parser.parse_args().parent)
-    try:
+    with ending_where_misconfigured():
         run()
-    except ConfigurationError as error:
-        print(f"modelpool: {error}", file=sys.stderr)
-        sys.exit(EXIT_CONFIGURATION)
 
 
 def run() -> None:
     """Work on jobs until SIGTERM or SIGINT: then take no other job, and end the one at hand or give it back."""
-    check_tracing(conf.settings().tracing.endpoint)
-    configure_logging(conf.settings().server)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
-    django.setup()
-    open_existing_only(connections.settings["default"])
+    set_up_serving()
     from modelpool.server.tracing import start_tracing
     from modelpool.training.worker import run_worker  # its imports need Django's apps
 

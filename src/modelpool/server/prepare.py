@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import django
-
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError, ModelpoolError
 from modelpool.server.logs import configure_logging
-from modelpool.server.process import EXIT_CONFIGURATION
+from modelpool.server.process import EXIT_CONFIGURATION, set_up_django
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +27,9 @@ def main() -> None:
     try:
         configure_logging(conf.settings().server)
         prepare_home()
-    except ConfigurationError as error:
-        print(f"modelpool: {error}", file=sys.stderr)
-        sys.exit(EXIT_CONFIGURATION)
     except ModelpoolError as error:
         print(f"modelpool: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else 1)
 
 
 def prepare_home() -> None:
@@ -66,12 +60,6 @@ def prepare_database() -> None:
                 refuse_old_tables()
             else:
                 migrate_if_needed()
-
-
-def set_up_django() -> None:
-    """Configure Django for this process."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
-    django.setup()
 
 
 @contextmanager

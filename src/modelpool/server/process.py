@@ -1,27 +1,50 @@
-"""What every child process does first, and how the supervisor starts one. Imports nothing of Django."""
+"""What the processes of a server do first. Imports nothing of Django, which the supervisor does without."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
-import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-_PR_SET_PDEATHSIG = 1
+from modelpool import conf
+from modelpool.core.errors import ConfigurationError
+
 EXIT_CONFIGURATION = 78
 """``EX_CONFIG``: starting again will not help."""
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however that ends; Linux only, elsewhere nothing happens.
+@contextmanager
+def ending_where_misconfigured() -> Iterator[None]:
+    """End this process with a sentence and :data:`EXIT_CONFIGURATION` where its settings are wrong."""
+    try:
+        yield
+    except ConfigurationError as error:
+        print(f"modelpool: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIGURATION)
 
-    ``parent`` is who started us: when it is gone already, this process ends at once.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
+
+def set_up_django() -> None:
+    """Configure Django for this process."""
+    import django  # the supervisor must not, see above
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "modelpool.server.settings")
+    django.setup()
+
+
+def set_up_serving() -> None:
+    """Set up a process that works on a home that is prepared; raise :class:`ConfigurationError` for wrong settings."""
+    from django.db import connections
+
+    from modelpool.core.tracing import check_tracing
+    from modelpool.server.database import open_existing_only
+    from modelpool.server.logs import configure_logging
+
+    check_tracing(conf.settings().tracing.endpoint)
+    configure_logging(conf.settings().server)
+    set_up_django()
+    open_existing_only(connections.settings["default"])
 
 
 def raise_file_limit() -> None:

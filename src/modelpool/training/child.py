@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import resource
@@ -12,12 +11,10 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from modelpool.core.lifetime import die_with_parent
 from modelpool.training.messages import Event, Task, encode_event
 
-_PR_SET_PDEATHSIG = 1
 _ADDRESS_SLACK_BYTES = 8 << 30
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Events:
@@ -31,10 +28,7 @@ _EVENTS = _Events()
 
 def enter_child(task: Task, *, events: int, output: int) -> None:
     """Become a child: it dies with the zygote, may take so much memory, and its output goes to the job's log."""
-    parent = os.getppid()
-    _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)  # the zygote died before the line above
+    die_with_parent(os.getppid())
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

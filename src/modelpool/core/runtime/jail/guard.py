@@ -64,7 +64,7 @@ class Guard:
         """
         if self.allows_weak:
             return
-        self._require_layers()
+        self._require(self.layers.problem)
         verdict = self._await_verdict(_WAIT_S)
         if verdict is None:
             raise IsolationUnavailable("The isolation of models is still being tested; try again.", retry_after_s=5)
@@ -77,15 +77,15 @@ class Guard:
         """
         if self.allows_weak:
             return
-        self._require_layers()
+        self._require(self.layers.problem)
         verdict = self._await_verdict(0)
         if verdict is not None and verdict.escaped:
             self._require(verdict.problem)
 
     def problem(self) -> str:
         """Return, in a sentence, why uploaded files are not opened now; empty when they are."""
-        if self.layers.missing:
-            return f"the kernel offers no {' and no '.join(self.layers.missing)}"
+        if self.layers.problem:
+            return self.layers.problem
         verdict = self._await_verdict(0)
         return "" if verdict is None else verdict.problem
 
@@ -103,10 +103,6 @@ class Guard:
             )
         elif problem:
             logger.error("uploaded models are neither taken nor served: %s; %s", problem, _REMEDY)
-
-    def _require_layers(self) -> None:
-        missing = self.layers.missing
-        self._require(f"the kernel offers no {' and no '.join(missing)}" if missing else "")
 
     def _require(self, problem: str) -> None:
         if problem:

@@ -29,6 +29,11 @@ class Layers(msgspec.Struct, frozen=True):
         there = {"Landlock": self.landlock > 0, "seccomp": self.has_seccomp}
         return tuple(name for name, is_there in there.items() if not is_there)
 
+    @property
+    def problem(self) -> str:
+        """What is not there, in words; empty when nothing is missing."""
+        return f"the kernel offers no {' and no '.join(self.missing)}" if self.missing else ""
+
 
 def probe_layers() -> Layers:
     """Ask the kernel."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 import struct
 import sys
 from functools import lru_cache
 from pathlib import Path
 
+from modelpool.core.lifetime import die_with_parent
 from modelpool.core.runtime.jail import landlock, seccomp
 from modelpool.core.runtime.jail.layers import ENVIRONMENT, LEAKING, probe_layers
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION = 0x2008_0522
 """``linux/prctl.h``, ``linux/capability.h``."""
@@ -49,9 +49,9 @@ def enter(*, memory_bytes: int, cpu_seconds: int | None, parent_pid: int, requir
     ``memory_bytes`` is what it may take beyond the address space it has now.
     """
     layers = probe_layers()
-    if requires_all and layers.missing:
-        raise NotConfined(f"the kernel offers no {' and no '.join(layers.missing)}")
-    _die_with_parent(parent_pid)
+    if requires_all and layers.problem:
+        raise NotConfined(layers.problem)
+    die_with_parent(parent_pid)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
     readable = readable_places()
@@ -63,12 +63,6 @@ def enter(*, memory_bytes: int, cpu_seconds: int | None, parent_pid: int, requir
         landlock.restrict(readable)
     if layers.has_seccomp:
         seccomp.install()
-
-
-def _die_with_parent(parent_pid: int) -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it died before the line above
-        os._exit(1)
 
 
 def _limit(*, memory_bytes: int, cpu_seconds: int | None) -> None:

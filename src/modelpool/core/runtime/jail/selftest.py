@@ -7,9 +7,7 @@ JSON.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import socket
 import sys
 import time
@@ -20,6 +18,7 @@ from typing import Any
 import msgspec
 
 from modelpool.core.errors import ModelpoolError
+from modelpool.core.lifetime import die_with_parent
 from modelpool.core.runtime.jail.guard import Verdict
 from modelpool.core.runtime.jail.hostile_format import ESCAPED, STOPPED
 from modelpool.core.runtime.process.isolation import ModelHost
@@ -35,7 +34,6 @@ CHOSEN = (
 _TIMEOUT_S = 20.0
 _ENOUGH = 3
 _LOOP_TIMEOUT_S = 0.5
-_PR_SET_PDEATHSIG = 1
 
 
 def run_attempts(chosen: tuple[str, ...] = CHOSEN) -> Verdict:
@@ -94,10 +92,7 @@ def _traces(server: socket.socket, folder: str) -> list[str]:
 
 def main() -> None:
     """Print the verdict; end with the process that started this one."""
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if len(sys.argv) > 1 and sys.argv[1] != str(parent):
-        return
+    die_with_parent(int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid())
     os.nice(19)
     sys.stdout.write(msgspec.json.encode(run_attempts()).decode() + "\n")
 

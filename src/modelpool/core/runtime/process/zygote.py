@@ -163,9 +163,7 @@ def main() -> None:
     """Serve on the descriptor named by the first argument."""
     sys.meta_path.insert(0, _NoArrow())
     warnings.simplefilter("ignore")
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the parent ends us by closing its end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; our parent ends us by its socket
     Zygote(_with_low_number(int(sys.argv[1]))).serve()
 
 
