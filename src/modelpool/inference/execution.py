@@ -120,9 +120,9 @@ class Engine:
         now = loop.time()
         try:
             if not request.n_rows:
-                return_now = encode(entry.item.empty_outputs(request))
+                answer = encode(entry.item.empty_outputs(request))
                 self._release(entry)
-                return return_now
+                return answer
             call = Call(
                 request,
                 encode,

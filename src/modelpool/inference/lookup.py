@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -27,7 +27,7 @@ from modelpool.core.names import is_name
 from modelpool.core.runtime.pool import PoolKey
 from modelpool.core.signature import ModelSignature, TensorSpec
 from modelpool.inference.traffic import TrafficPlan, headers_of
-from modelpool.inference.trust import check_version
+from modelpool.inference.trust import require_manifest
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.quarantine import MAY_NOT_ANSWER
 from modelpool.registry.services import resolve
@@ -44,6 +44,9 @@ Selector = int | str | None
 
 RouteKey = tuple[str, str, Selector]
 """Tenant, model and selector, as they stand in the path of a request."""
+
+
+_MAX_ACTIVE = 10_000  # routes to preload
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -166,7 +169,7 @@ def _route_to(version: ModelVersion, *, tenant: str) -> Route:
     model, artifact = version.model, version.serving_artifact
     if artifact is None:
         raise VersionNotReady(model.name, version.number, version.state)
-    manifest = check_version(version)
+    manifest = require_manifest(version)
     return Route(
         key=PoolKey(version.tenant_id, version.model_id, version.pk),
         tenant=tenant,
@@ -209,7 +212,8 @@ def find_active(names: tuple[str, ...] | None) -> list[RouteKey]:
     if names is not None:
         pairs = [name.partition("/") for name in names]
         active = active.filter(tenant__name__in={pair[0] for pair in pairs}, name__in={pair[2] for pair in pairs})
-    found = {f"{tenant}/{model}": (tenant, model, None) for tenant, model in _names_of(active)}
+    rows = active.order_by("-updated_at").values_list("tenant__name", "name")[:_MAX_ACTIVE]
+    found: dict[str, RouteKey] = {f"{tenant}/{model}": (tenant, model, None) for tenant, model in rows}
     for name in names or ():
         if name not in found:
             logger.warning("serving.preload names %r, which has no active version that may answer", name)
@@ -231,12 +235,8 @@ def find_versions(version_ids: list[UUID]) -> list[RouteKey]:
     return [found[pk] for pk in version_ids if pk in found]
 
 
-def _names_of(models: Any) -> Any:
-    return models.order_by("-updated_at").values_list("tenant__name", "name")[:10_000]
-
-
 @with_database
-def find_gone(version_ids: list[Any]) -> set[Any]:
+def find_gone(version_ids: list[UUID]) -> set[UUID]:
     """Return those of the versions that may not answer any more: deleted, no longer ready, in quarantine."""
     ready = ModelVersion.unscoped.filter(pk__in=version_ids, state=ModelVersion.State.READY).exclude(MAY_NOT_ANSWER)
     return set(version_ids) - set(ready.values_list("pk", flat=True))

@@ -6,13 +6,13 @@ import logging
 import threading
 from collections.abc import Callable, Set
 from concurrent.futures import Future
+from typing import Any
 from uuid import UUID
 
 from modelpool.core.errors import Conflict, DatabaseUnavailable, ModelpoolError, NotFound, Quarantined
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
 from modelpool.inference.cache import FeedCache
 from modelpool.inference.lookup import Route, RouteKey, find_route
-from modelpool.inference.served import ServedModel
 from modelpool.inference.traffic import answering
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _MAX_ROUTES = 20_000
 _REFUSAL_TTL_S = 2.0
 
-Entry = PoolEntry[ServedModel]
+Entry = PoolEntry[Any]  # what is loaded is none of a route's business
 
 
 class RouteCache:
@@ -31,7 +31,7 @@ class RouteCache:
     """
 
     def __init__(
-        self, load: Callable[[Route], Future[Entry]], pool: ModelPool[ServedModel], *, keep_previous_s: float = 0.0
+        self, load: Callable[[Route], Future[Entry]], pool: ModelPool[Any], *, keep_previous_s: float = 0.0
     ) -> None:
         self._load = load
         self._pool = pool

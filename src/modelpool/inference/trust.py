@@ -32,7 +32,7 @@ _WRONG_FILE = "its stored file is not the one that was signed"
 _refused: set[UUID] = set()
 
 
-def check_version(version: ModelVersion) -> Manifest:
+def require_manifest(version: ModelVersion) -> Manifest:
     """Return the manifest of a version that may answer, as its maker signed it.
 
     A version that is not what was signed goes into quarantine. Raises :class:`Quarantined`.

@@ -20,6 +20,7 @@ from modelpool.core.errors import LengthRequired, NotAuthenticated, Overloaded, 
 from modelpool.core.problems import Problem, build_problem, problem_of
 from modelpool.core.tracing import Trace, current_tracer
 from modelpool.inference.asgi import Receive, Scope, Send
+from modelpool.inference.requests import ClientGone
 from modelpool.server.admission import may_send_files
 from modelpool.server.environ import WSGIApplication, build_environ
 from modelpool.server.exchange import Exchange
@@ -29,7 +30,7 @@ from modelpool.server.logs import RequestContext, in_request
 from modelpool.server.metrics import count_request
 from modelpool.server.proxies import Peer, TrustedProxies
 from modelpool.server.replies import refuse_body
-from modelpool.server.spool import ClientGone, Spool
+from modelpool.server.spool import Spool
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("modelpool.access")

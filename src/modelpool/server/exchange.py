@@ -13,9 +13,9 @@ from typing import Any
 from modelpool.core.errors import Overloaded
 from modelpool.core.problems import problem_of
 from modelpool.inference.asgi import Receive, Send
+from modelpool.inference.requests import ClientGone
 from modelpool.server.environ import WSGIApplication
 from modelpool.server.replies import send_problem
-from modelpool.server.spool import ClientGone
 
 logger = logging.getLogger(__name__)
 

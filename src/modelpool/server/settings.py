@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from modelpool import conf
@@ -12,7 +11,6 @@ from modelpool.server.database import database_settings
 
 HOME = conf.home().prepare()
 _SETTINGS = conf.settings()
-_PACKAGE = Path(__file__).resolve().parent.parent
 
 DEBUG = False
 SECRET_KEY = conf.secret_key(HOME, _SETTINGS.server)

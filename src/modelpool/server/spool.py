@@ -11,13 +11,10 @@ from typing import BinaryIO
 
 from modelpool.core.errors import TooLarge
 from modelpool.inference.asgi import Receive
+from modelpool.inference.requests import ClientGone
 
 MEMORY_BYTES = 64 * 1024
 _WRITE_BYTES = 512 * 1024
-
-
-class ClientGone(Exception):
-    """The client closed the connection before its request was whole, or before the answer was."""
 
 
 class Spool:
