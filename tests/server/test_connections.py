@@ -222,6 +222,27 @@ def test_long_heads_are_refused_also_when_they_arrive_whole(server: Server, head
     assert b"connection: close" in answers.lower()
 
 
+def test_what_comes_before_a_head_is_no_part_of_it(server: Server) -> None:
+    whole, cut = post("/quick", b"b" * 200_000), post("/next")
+    with closing(server.connect()) as connection:
+        connection.sendall(whole + cut[:30])
+        assert read_answers(connection, 1) == [b"/quick=" + b"b" * 200_000]
+        connection.sendall(cut[30:])
+        assert read_answers(connection, 1) == [b"/next=b"]
+
+
+def test_a_long_head_in_pieces_is_refused(server: Server) -> None:
+    lines = [b"X-%d: %b\r\n" % (number, b"b" * 7000) for number in range(11)]
+    head = b"POST /quick HTTP/1.1\r\nHost: x\r\n" + b"".join(lines) + b"Content-Length: 0\r\n\r\n"
+    for size in (7000, 40_000, 70_000):
+        with closing(server.connect()) as connection:
+            for at in range(0, len(head), size):
+                with suppress(ConnectionError):
+                    connection.sendall(head[at : at + size])
+                time.sleep(0.002)
+            assert statuses_of(read_to_end(connection)) == [b"431"]
+
+
 def test_closing_after_the_answer_is_asked_for(server: Server) -> None:
     with closing(server.connect()) as connection:
         connection.sendall(post("/quick", b"b", "Connection: close"))

@@ -61,6 +61,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.idle_since: float | None = None
         self._head_bytes = 0
         self._read_bytes = 0
+        self._has_begun = self._is_cut = False
         self._at_once = 0
         self._fields: Headers = {}
         self._held: list[bytes] | None = None
@@ -95,11 +96,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._read_bytes = len(data)
         self._at_once = 0
         self._chunk = data
+        self._has_begun = False
         self._bare_bytes += len(data)
         super().data_received(data)
         self._chunk = b""
         if self.waiting_since is not None:
-            self._head_bytes += len(data)
+            self._is_cut = True
+            self._head_bytes += 0 if self._has_begun else len(data)  # where it began, other requests came before it
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self._refuse(_too_long())
         elif self._is_in_body and self._bare_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -154,6 +157,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.waiting_since is None:
             self.waiting_since = self.loop.time()
         self.idle_since = None
+        self._has_begun = True
         self._repeated = None
         self.url = b""
         self.headers = []
@@ -171,8 +175,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Stop the clock; refuse the head, hold the request back or let it go its way."""
         self.waiting_since = None
-        is_long = self._head_bytes + self._read_bytes > MAX_HEAD_BYTES
+        is_long = self._is_cut or self._read_bytes > MAX_HEAD_BYTES
         self._head_bytes = 0
+        self._is_cut = False
         if len(self.headers) > MAX_HEADERS or (is_long and _size_of(self.url, self.headers) > MAX_HEAD_BYTES):
             self._start_cycle(_refuse_head)
         elif self.parser.should_upgrade():
