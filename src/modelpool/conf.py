@@ -110,7 +110,7 @@ class ServingSettings(_Table, frozen=True):
     preload: tuple[str, ...] | Literal["active", "recent"] = "active"
     preload_deadline: Duration = Duration(30)
     max_body: Size = Size(32 * 2**20)
-    max_queue: int = 1024
+    max_queue: Annotated[int, msgspec.Meta(ge=1)] = 1024
     predict_timeout: Duration = Duration(30)
     load_timeout: Duration = Duration(60)
     model_memory_limit: Size = Size(4 * 2**30)
@@ -132,7 +132,7 @@ class JobsSettings(_Table, frozen=True):
     timeout: Duration = Duration(3600)
     memory_limit: Size = Size(8 * 2**30)
     lease: Duration = Duration(15)
-    max_attempts: int = 3
+    max_attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
     trainers: tuple[str, ...] = ()
 
 
@@ -143,8 +143,8 @@ class LimitsSettings(_Table, frozen=True):
     max_dataset: Size = Size(2 * 2**30)
     max_json: Size = Size(8 * 2**20)
     tenant_storage: Size = Size(50 * 2**30)
-    tenant_models: int = 1000
-    tenant_queued_jobs: int = 100
+    tenant_models: Annotated[int, msgspec.Meta(ge=0)] = 1000
+    tenant_queued_jobs: Annotated[int, msgspec.Meta(ge=0)] = 100
     tenant_predictions_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
     tenant_burst: Annotated[int, msgspec.Meta(ge=1)] | None = None
     orphan_grace: Duration = Duration(3600)
