@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Generator, Set
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -39,9 +39,8 @@ _MAX_PATHS = 16_384
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """A client's own request id, where it is harmless."""
 
-_ONCE = frozenset(
-    {b"host", b"authorization", b"content-length", b"content-type", b"transfer-encoding", b"x-request-id"}
-)
+ONCE = frozenset({b"host", b"authorization", b"content-length", b"content-type", b"transfer-encoding", b"x-request-id"})
+"""Headers of which two would mean different things to different readers."""
 
 
 class ClientGone(Exception):
@@ -137,10 +136,15 @@ def check_once(head: Head) -> None:
     """Raise :class:`Malformed` for a header that may be there once and is there twice."""
     if len(head.sent) == len(head.headers):
         return
-    names = [name for name, _ in head.sent if name in _ONCE]
-    if len(names) != len(set(names)):
-        twice = next(name for name in names if names.count(name) > 1).decode()
+    twice = find_repeated(head.sent, ONCE)
+    if twice is not None:
         raise Malformed(f"The header {twice!r} is there more than once.")
+
+
+def find_repeated(headers: SentHeaders, once: Set[bytes]) -> str | None:
+    """Return the name of the first header of ``once`` that is there more than once."""
+    names = [name for name, _ in headers if name in once]
+    return next((name.decode() for name in names if names.count(name) > 1), None)
 
 
 def declared_length(headers: Headers, *, limit: int) -> int | None:

@@ -12,15 +12,12 @@ from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from modelpool.core.problems import Problem, build_problem
+from modelpool.inference.requests import ONCE, find_repeated, is_request_id
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
-_ONCE = frozenset(
-    {b"host", b"authorization", b"content-length", b"content-type", b"transfer-encoding", b"cookie", b"idempotency-key"}
-    | {b"x-request-id", b"x-mlflow-workspace"}
-)
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_ONCE = ONCE | {b"cookie", b"idempotency-key", b"x-mlflow-workspace"}
 _BAD_PATH = re.compile(r"[\x00-\x1f\x7f\\]|//|/\.{1,2}(/|$)")
 _HOST = re.compile(r"([a-z0-9.-]+|\[[a-f0-9:.]+\])(:[0-9]{1,5})?")
 _MAX_KNOWN_HOSTS = 1024
@@ -31,7 +28,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 def request_id_of(headers: RawHeaders) -> str:
     """Return the client's own request id where it is a harmless one, otherwise a new one."""
     for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+        if name == b"x-request-id" and is_request_id(value):
             return value.decode()
     return uuid.uuid4().hex
 
@@ -73,9 +70,8 @@ def check_head(method: str, *, raw_path: bytes, headers: list[tuple[bytes, bytes
         return build_problem(
             431, code="headers_too_large", detail="The headers are too many or too long.", request_id=request_id
         )
-    names = [name for name, _ in headers if name in _ONCE]
-    if len(names) != len(set(names)):
-        twice = next(name for name in names if names.count(name) > 1).decode()
+    twice = find_repeated(headers, _ONCE)
+    if twice is not None:
         return build_problem(
             400, code="malformed", detail=f"The header {twice!r} is there more than once.", request_id=request_id
         )
