@@ -112,6 +112,13 @@ def test_numbers_have_a_distance():
     assert (figures.difference_sum, figures.difference_max) == (0.5, 0.5)
 
 
+@pytest.mark.parametrize("other", ['["a","b"]', '[{"a":1},{"a":1}]', "[[1.0],[1.0,2.0]]", "[[[1.0]],[[2.0]]]", "[9.9]"])
+def test_what_has_no_distance_differs_in_every_row(other: str):
+    figures = Figures()
+    compare(copy_of(b'{"predictions":[1.0,2.0]}'), b'{"predictions":%b}' % other.encode(), figures)
+    assert (figures.rows, figures.differing, figures.values) == (2, 2, 0)
+
+
 def test_labels_differ_or_do_not_and_probabilities_have_a_distance():
     figures = Figures()
     main = b'{"predictions":["yes","no"],"probabilities":[[0.0,1.0],[1.0,0.0]]}'

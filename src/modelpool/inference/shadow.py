@@ -177,8 +177,14 @@ def compare(copy: Copy, answer: bytes, figures: Figures) -> None:
 
 
 def _measure(main: list[Any], other: list[Any], figures: Figures) -> int:
-    """Add the distances of numbers; return in how many rows they differ. Nothing is as near to nothing as can be."""
-    one, two = np.array(main, dtype=np.float64), np.array(other, dtype=np.float64)
+    """Add the distances of numbers; return in how many rows they differ. Nothing is as near to nothing as can be.
+
+    What has no distance, such as text from a version that does not keep to its signature, differs in every row.
+    """
+    try:
+        one, two = np.array(main, dtype=np.float64), np.array(other, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return len(main)
     if one.shape != two.shape:
         return len(main)
     far = ~np.isclose(one, two, rtol=_CLOSE, atol=1e-12, equal_nan=True)
