@@ -68,7 +68,8 @@ def _answer_to(path: str, body: bytes) -> Answer:
 
 
 class Server:
-    def __init__(self, *, is_short: bool, keep_alive_s: int = 20) -> None:
+    def __init__(self, *, is_short: bool, keep_alive_s: int = 20, unread_s: float = 300) -> None:
+        self._unread_s = unread_s
         self.application = Application()
         begin = self.application.begin if is_short else None
         self._server = uvicorn.Server(
@@ -86,10 +87,11 @@ class Server:
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
-        self._address = self._server.servers[0].sockets[0].getsockname()
+        self.address = self._server.servers[0].sockets[0].getsockname()
 
     async def _run(self) -> None:
-        sweep = asyncio.ensure_future(sweep_connections(self._server.server_state, head_timeout_s=10))
+        state = self._server.server_state
+        sweep = asyncio.ensure_future(sweep_connections(state, head_timeout_s=10, unread_timeout_s=self._unread_s))
         await self._server.serve()
         sweep.cancel()
 
@@ -98,8 +100,12 @@ class Server:
         self._thread.join(10)
         assert not self._thread.is_alive()
 
+    @property
+    def connections(self) -> int:
+        return len(self._server.server_state.connections)
+
     def connect(self) -> socket.socket:
-        return socket.create_connection(self._address, timeout=10)
+        return socket.create_connection(self.address, timeout=10)
 
     def ask(self, *pieces: bytes) -> bytes:
         """Send pieces, then no more, and return everything that comes back until the end."""
@@ -304,6 +310,25 @@ def test_idle_connections_are_closed(is_short: bool) -> None:
         with closing(server.connect()) as connection:
             connection.sendall(post("/quick") + b"\r\n")
             assert bodies_of(read_to_end(connection)) == [b"/quick=b"]
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_short", [True, False])
+def test_who_never_reads_is_cut_off_after_a_while(is_short: bool) -> None:
+    server = Server(is_short=is_short, keep_alive_s=1, unread_s=1)
+    try:
+        with closing(socket.socket()) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(server.address)
+            connection.sendall(post("/large") * 50)
+            deadline = time.monotonic() + 10
+            while not server.connections and time.monotonic() < deadline:
+                time.sleep(0.01)
+            while server.connections and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not server.connections
     finally:
         server.stop()
 

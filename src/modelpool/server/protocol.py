@@ -29,6 +29,7 @@ from modelpool.server.replies import refuse_body
 Begin = Callable[[Head, bytes], Begun]
 
 _SWEEP_S = 1.0
+_UNREAD_S = 300.0
 _HELD_BYTES = 64 * 1024
 _AT_ONCE = 16  # short ways in one read; a client that sends more must let others have their turn
 _MAX_STRANGERS = 8  # heads unlike the one before; such a client is not expected to repeat any
@@ -75,6 +76,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._begun: Begun | _Unasked = _UNASKED
         self._is_in_body = False
         self._bare_bytes = 0
+        self._unread_bytes = 0
+        self._unread_since = 0.0
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -141,14 +144,27 @@ class GuardedProtocol(HttpToolsProtocol):
             self._pass_on_held()
         super().shutdown()
 
-    def check(self, now: float, *, head_timeout_s: float) -> None:
-        """Close a connection that is slow with a head or idle for too long; pass on a body that lets us wait."""
+    def check(self, now: float, *, head_timeout_s: float, unread_timeout_s: float) -> None:
+        """End a connection that is slow with a head, idle, or not read for too long; pass on a body that lets us wait.
+
+        Who reads nothing is cut off: to close the connection would be to wait until the answer has been read.
+        """
+        if self._has_unread(now, timeout_s=unread_timeout_s):
+            self.transport.abort()
+            return
         is_slow = self.waiting_since is not None and self.waiting_since < now - head_timeout_s and not self._is_busy()
         if is_slow or (self.idle_since is not None and self.idle_since <= now - self.timeout_keep_alive):
             self.transport.close()
         elif self._held is not None and self._held is self._seen_held:
             self._pass_on_held()
         self._seen_held = self._held
+
+    def _has_unread(self, now: float, *, timeout_s: float) -> bool:
+        """Whether answers wait in memory to be sent, and none of it could be sent for so long."""
+        unread = self.transport.get_write_buffer_size()
+        if unread != self._unread_bytes:
+            self._unread_bytes, self._unread_since = unread, now
+        return unread > 0 and self._unread_since <= now - timeout_s
 
     # --- what the parser tells ----------------------------------------------------------------------------------------
 
@@ -387,7 +403,7 @@ def guarded(*, max_connections: int, begin: Begin | None = None) -> type[asyncio
     return cast("type[asyncio.Protocol]", partial(GuardedProtocol, max_connections=max_connections, begin=begin))
 
 
-async def sweep_connections(state: ServerState, *, head_timeout_s: float) -> None:
+async def sweep_connections(state: ServerState, *, head_timeout_s: float, unread_timeout_s: float = _UNREAD_S) -> None:
     """For ever check all connections once a second."""
     now = asyncio.get_running_loop().time
     while True:
@@ -395,7 +411,7 @@ async def sweep_connections(state: ServerState, *, head_timeout_s: float) -> Non
         for connection in list(state.connections):
             if isinstance(connection, GuardedProtocol):
                 with contextlib.suppress(Exception):
-                    connection.check(now(), head_timeout_s=head_timeout_s)
+                    connection.check(now(), head_timeout_s=head_timeout_s, unread_timeout_s=unread_timeout_s)
 
 
 def _size_of(url: bytes, headers: SentHeaders) -> int:
