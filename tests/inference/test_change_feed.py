@@ -203,12 +203,12 @@ def test_the_version_that_was_replaced_stays_for_a_roll_back(
     plane.start()
     first = register(tenant, "churn", yes_model)
     route = ("acme", "churn", None)
-    plane.pool.release(plane._wait_for(plane.routes.load(route)))
+    plane.pool.release(plane.loader.obtain_blocking(plane.routes.load(route)))
     second = register(tenant, "churn", no_model)
     wait_until(lambda: plane.routes.find(route).key.version_id == second.pk)
     for number in range(30):
         register(tenant, f"other-{number}", yes_model)
-        plane.pool.release(plane._wait_for(plane.routes.load(("acme", f"other-{number}", None))))
+        plane.pool.release(plane.loader.obtain_blocking(plane.routes.load(("acme", f"other-{number}", None))))
     held = {key.version_id for key in plane.pool.sizes()}
     assert plane.pool.stats().evictions > 0
     assert first.pk in held

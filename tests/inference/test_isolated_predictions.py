@@ -12,7 +12,6 @@ import pytest
 from modelpool import conf
 from modelpool.core.errors import ModelUnavailable
 from modelpool.inference.data_plane import DataPlane
-from modelpool.inference.fast_lane import FastLane
 from modelpool.registry.models import ModelVersion
 from modelpool.tenants.models import Tenant
 from tests.waiting import wait_until
@@ -102,9 +101,7 @@ def test_a_load_that_takes_too_long_is_503_and_leaves_no_pin(
     register: Any, yes_model: bytes, tenant: Tenant, key: str, caller: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plane: DataPlane = caller.lane._plane
-    hasty = conf.ServingSettings(preload=(), load_timeout=conf.Duration(0.001))
-    monkeypatch.setattr(plane, "_settings", hasty)
-    caller.lane = FastLane(caller.lane._next, plane, settings=hasty)
+    monkeypatch.setattr(plane.loader, "_timeout_s", 0.001)
     register(tenant, "churn", yes_model, trust=UPLOADED)
     response = caller.predict("acme/churn", key=key)
     assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
@@ -115,7 +112,7 @@ def test_a_load_that_takes_too_long_is_503_and_leaves_no_pin(
 def test_a_thread_that_gives_up_waiting_leaves_no_pin(
     register: Any, yes_model: bytes, tenant: Tenant, plane: DataPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plane, "_settings", conf.ServingSettings(preload=(), load_timeout=conf.Duration(0.001)))
+    monkeypatch.setattr(plane.loader, "_timeout_s", 0.001)
     register(tenant, "churn", yes_model, trust=UPLOADED)
     with pytest.raises(ModelUnavailable):
         plane.answer_blocking(("acme", "churn", None), b'{"instances": [[1, 1, 1]]}', content_type=b"application/json")

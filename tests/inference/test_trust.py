@@ -342,7 +342,7 @@ def test_a_version_given_up_for_its_faults_stops_in_every_process_and_comes_back
 ) -> None:
     assert caller.predict("acme/good", key=key).status_code == 200
     route = find_route(("acme", "good", None))
-    plane._quarantine(route, "its process crashed")
+    plane.loader.give_up(route, "its process crashed")
     wait_until(lambda: caller.predict("acme/good", key=key).json().get("code") == "quarantined")
     wait_until(lambda: route.key not in plane.pool)
     response = caller.predict("acme/good", key=key)

@@ -9,49 +9,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
 from types import MappingProxyType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from modelpool.conf import ServingSettings
 from modelpool.core.codecs.base import Encoder, InferenceRequest
-from modelpool.core.errors import DatabaseUnavailable, ModelpoolError, ModelUnavailable
-from modelpool.core.metrics import catalogue
+from modelpool.core.errors import DatabaseUnavailable, ModelpoolError
 from modelpool.core.problems import status_of
 from modelpool.core.runtime.jail.guard import Guard, Verdict
 from modelpool.core.runtime.pool import ModelPool, PoolEntry
-from modelpool.core.runtime.process.isolated_model import IsolatedModel
 from modelpool.core.runtime.process.isolation import ModelHost
 from modelpool.core.tracing import Trace
 from modelpool.inference.changes import ChangeHandler
 from modelpool.inference.comparisons import Comparisons
 from modelpool.inference.execution import INLINE_BYTES, Engine
 from modelpool.inference.feed import ChangeFeed
-from modelpool.inference.lookup import Route, RouteKey, find_active, find_route, find_versions, with_database
+from modelpool.inference.loader import Loader
+from modelpool.inference.lookup import Route, RouteKey, find_route
 from modelpool.inference.monitor import RECORD_S, Monitor, NoMonitor, Recorder
-from modelpool.inference.preloading import Preloading
+from modelpool.inference.preloading import Preloading, find_wanted, is_full_enough
 from modelpool.inference.principals import KeyCache, KnownKey
 from modelpool.inference.quarantining import QuarantineReports
 from modelpool.inference.routes import RouteCache
-from modelpool.inference.served import ServedModel, load_version
+from modelpool.inference.served import ServedModel
 from modelpool.inference.shadow import Copy, Shadows
 from modelpool.inference.traffic import answering
 from modelpool.inference.upkeep import PoolMeter, Upkeep
 
 logger = logging.getLogger(__name__)
 
-_SIZE_FACTOR = 3  # of a file's size to its memory, before it is measured
 _SQL_THREADS = 4
-_PRELOAD_SHARE = 0.8  # of the budget that preloading fills
-_MAX_PRELOADED = 10_000
 
 _NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
-_SLOW_LOAD = "The model takes too long to load; try again."
 
 R = TypeVar("R")
 Entry = PoolEntry[ServedModel]
@@ -73,7 +68,6 @@ class DataPlane:
         monitor: Monitor | None = None,
         await_verdict: Callable[[float], Verdict | None] | None = None,
     ) -> None:
-        self._settings = settings
         self.host = host or ModelHost(
             int(settings.model_memory_limit),
             predict_timeout_s=float(settings.predict_timeout),
@@ -87,23 +81,23 @@ class DataPlane:
         self._monitor = monitor or NoMonitor()
         self.keys = KeyCache()
         self.recorder = Recorder(self._monitor, self.pool, self.keys)
+        self._given_up = QuarantineReports()
+        self.loader = Loader(self.pool, self.host, given_up=self._given_up, settings=settings)
         self.routes = RouteCache(
-            partial(self._load, is_use=False), self.pool, keep_previous_s=float(settings.keep_previous)
+            partial(self.loader.begin, is_use=False), self.pool, keep_previous_s=float(settings.keep_previous)
         )
-        self._inline_limit_s = float(settings.inline_limit)
         self._sql = ThreadPoolExecutor(_SQL_THREADS, "modelpool-sql")
         self.engine = Engine(settings, self.pool.release)
         self.comparisons = Comparisons()
         self.shadows = Shadows(self._ask_shadow, self.comparisons)
-        self._given_up = QuarantineReports()
         changes = ChangeHandler(self.pool, keys=self.keys, routes=self.routes, given_up=self._given_up)
         self.feed = ChangeFeed(on_changes=changes.apply, on_reset=changes.reset, on_idle=self._be_idle, idle_s=RECORD_S)
         self._pending: dict[tuple[str, object], asyncio.Future[object]] = {}
         self._preloading = Preloading(
-            self._find_preloaded,
+            partial(find_wanted, settings.preload, self._monitor),
             self._preload,
             before=self.keys.load_recent,
-            is_full=self._is_full_enough,
+            is_full=partial(is_full_enough, self.pool),
             deadline_s=float(settings.preload_deadline),
         )
 
@@ -149,17 +143,9 @@ class DataPlane:
         self.routes.raise_refusal(key)
         return await self._once(("route", key), lambda: self.routes.load(key))
 
-    async def load_entry(self, route: Route) -> Entry:
+    def load_entry(self, route: Route) -> Coroutine[Any, Any, Entry]:
         """Return the model, pinned, loading it where needed; any number of callers load it once."""
-        future = self._load(route)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._settings.load_timeout)
-        except TimeoutError as error:
-            _release_later(self.pool, future)
-            raise ModelUnavailable(_SLOW_LOAD, retry_after_s=5) from error
-        except asyncio.CancelledError:
-            _release_later(self.pool, future)
-            raise
+        return self.loader.obtain(route)
 
     def answer(
         self,
@@ -251,7 +237,7 @@ class DataPlane:
             route = route.traffic.choose(headers)
         began, status = monotonic(), 200
         try:
-            entry = self.pool.pin(route.key) or self._wait_for(route)
+            entry = self.pool.pin(route.key) or self.loader.obtain_blocking(route)
             return self._answer_entry(entry, body, content_type=content_type, method=method), route
         except ModelpoolError as error:
             status = status_of(error)
@@ -263,7 +249,7 @@ class DataPlane:
     def check_version(self, key: RouteKey) -> None:
         """Load the version that ``key`` names and let it answer its own example; raises what prevents that."""
         route = find_route(key)
-        entry = self._wait_for(route, is_use=False)
+        entry = self.loader.obtain_blocking(route, is_use=False)
         if route.signature.example is None:
             self.pool.release(entry)
             return
@@ -274,46 +260,9 @@ class DataPlane:
         found = self._answer_inline(entry, body, content_type=content_type, method=method)
         return found if isinstance(found, bytes) else self.engine.answer_blocking(entry, *found)
 
-    def _wait_for(self, route: Route, *, is_use: bool = True) -> Entry:
-        future = self._load(route, is_use=is_use)
-        try:
-            return future.result(self._settings.load_timeout)
-        except TimeoutError as error:
-            _release_later(self.pool, future)
-            raise ModelUnavailable(_SLOW_LOAD, retry_after_s=5) from error
-
-    def _load(self, route: Route, *, is_use: bool = True) -> Future[Entry]:
-        self._given_up.check(route)
-        hint = route.size_bytes * _SIZE_FACTOR
-        load = partial(load_version, route, self.host, watch=self._watch, inline_limit_s=self._inline_limit_s)
-        return self.pool.load(route.key, load, size_hint=hint, is_use=is_use)
-
-    def _watch(self, model: IsolatedModel, route: Route) -> None:
-        """Follow the faults of a model in a process: too many put its version into quarantine."""
-        model.watch(
-            fault_limit=self._settings.fault_limit,
-            on_quarantine=partial(self._quarantine, route),
-            on_restart=catalogue.MODEL_RESTARTS.inc,
-        )
-
-    def _quarantine(self, route: Route, reason: str) -> None:
-        logger.error("version %s of %s is in quarantine after %s", route.number, route.model, reason)
-        catalogue.MODEL_QUARANTINES.inc()
-        self._given_up.report(route, f"repeated faults: {reason}")
-
-    def _find_preloaded(self) -> list[RouteKey]:
-        names = self._settings.preload
-        if names == "recent":
-            return find_versions(with_database(self._monitor.most_used)(limit=_MAX_PRELOADED))
-        return find_active(None if names == "active" else tuple(names))
-
-    def _is_full_enough(self) -> bool:
-        stats = self.pool.stats()
-        return stats.held_bytes > _PRELOAD_SHARE * stats.budget_bytes
-
     def _preload(self, key: RouteKey) -> None:
         for route in answering(self.routes.load(key)):
-            self.pool.release(self._wait_for(route, is_use=False))
+            self.pool.release(self.loader.obtain_blocking(route, is_use=False))
 
     # --- beside the feed ----------------------------------------------------------------------------------------------
 
@@ -322,17 +271,6 @@ class DataPlane:
         self._upkeep.run()
         self.recorder.run()
         self.comparisons.flush(self._monitor)
-
-
-def _release_later(pool: ModelPool[ServedModel], future: Future[Entry]) -> None:
-    """Nobody waits any more: give back the pin that may still come."""
-
-    def release(done: Future[Entry]) -> None:
-        if not done.cancelled() and done.exception() is None:
-            pool.release(done.result())
-
-    if not future.cancel():
-        future.add_done_callback(release)
 
 
 async def _as_object(awaitable: Awaitable[R]) -> object:

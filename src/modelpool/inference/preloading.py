@@ -6,14 +6,33 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from modelpool.core.errors import ModelpoolError
-from modelpool.inference.lookup import RouteKey
+from modelpool.core.runtime.pool import ModelPool
+from modelpool.inference.lookup import RouteKey, find_active, find_versions, with_database
+from modelpool.inference.monitor import Monitor
 
 logger = logging.getLogger(__name__)
 
 THREADS = 4
 """How many are loaded at the same time."""
+
+_SHARE = 0.8  # of the budget that preloading fills
+_MAX_RECENT = 10_000
+
+
+def find_wanted(preload: tuple[str, ...] | str, monitor: Monitor) -> list[RouteKey]:
+    """Return what ``serving.preload`` says: the named models, the ``active`` versions, or those in use ``recent``ly."""
+    if preload == "recent":
+        return find_versions(with_database(monitor.most_used)(limit=_MAX_RECENT))
+    return find_active(None if isinstance(preload, str) else preload)
+
+
+def is_full_enough(pool: ModelPool[Any]) -> bool:
+    """Say whether the rest of the budget is left to the models that are asked for."""
+    stats = pool.stats()
+    return stats.held_bytes > _SHARE * stats.budget_bytes
 
 
 class Preloading:
