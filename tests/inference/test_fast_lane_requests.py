@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import socket
@@ -22,6 +23,7 @@ from modelpool.core.metrics import catalogue
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
 from modelpool.inference.metrics import METERS
+from modelpool.inference.requests import Head
 from modelpool.server.protocol import guarded, sweep_connections
 from modelpool.tenants import services as tenant_services
 from modelpool.tenants.actors import Actor
@@ -325,6 +327,78 @@ def test_too_many_at_once_get_503(plane: DataPlane, register: Any, yes_model: by
     assert refused.json()["code"] == "overloaded"
     assert int(refused.headers["retry-after"]) >= 1
     assert lane.under_way == 0
+
+
+def test_a_tenant_that_sends_slowly_leaves_room_for_others(
+    plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant, other_tenant: Tenant, make_key: Any, key: str
+) -> None:
+    for one in (tenant, other_tenant):
+        register(one, "churn", yes_model)
+    lane = FastLane(handed_on, plane, settings=conf.ServingSettings(max_queue=4, max_queue_per_tenant=3))
+    other_key, other_path = make_key("predictor", tenant=other_tenant), PATH.replace("acme", other_tenant.name)
+
+    async def main() -> None:
+        is_sent = asyncio.Event()
+
+        async def slowly() -> Any:
+            yield BODY[:5]
+            await is_sent.wait()
+            yield BODY[5:]
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(lane), base_url="http://x") as client:
+
+            async def ask(body: Any, *, path: str = PATH, key: str = key) -> int:
+                length, kind = str(len(BODY)), "application/json"
+                headers = {"Authorization": f"Bearer {key}", "Content-Type": kind, "Content-Length": length}
+                return (await client.post(path, content=body, headers=headers)).status_code
+
+            slow = [asyncio.ensure_future(ask(slowly())) for _ in range(8)]
+            for refused in itertools.islice(asyncio.as_completed(slow), 5):
+                assert await refused == 503
+            assert await ask(BODY, path=other_path, key=other_key) == 200
+            is_sent.set()
+            assert sorted(await asyncio.gather(*slow)) == [200] * 3 + [503] * 5
+            assert await ask(BODY) == 200
+
+    asyncio.run(main())
+    assert lane.under_way == 0
+
+
+def test_a_tenant_whose_models_are_slow_leaves_room_for_others(
+    plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant, key: str
+) -> None:
+    register(tenant, "churn", yes_model)
+    lane = FastLane(handed_on, plane, settings=conf.ServingSettings(max_queue_per_tenant=2))
+    long = json.dumps({"instances": [[1, 1, 1]] * 10_000}).encode()  # too long to be answered at once
+    sent = [(b"authorization", f"Bearer {key}".encode()), (b"content-type", b"application/json")]
+    head = [*sent, (b"content-length", b"%d" % len(long))]
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def main() -> list[Any]:
+        answers: list[Any] = []
+
+        async def send(message: Any) -> None:
+            answers.append(message.get("status"))
+
+        async def finish(begun: Any) -> None:
+            await begun({}, receive, send)
+
+        def begin(body: bytes) -> Any:
+            return lane.begin(Head("POST", PATH, b"", dict(head), head), body)
+
+        await finish(begin(BODY))  # has the key, the route and the model loaded
+        begun = [begin(long) for _ in range(4)]
+        assert [answer.status for answer in begun[2:]] == [503, 503]
+        assert begin(BODY).status == 200  # waits for nothing
+        await asyncio.gather(*(finish(one) for one in begun[:2]))
+        return [status for status in answers if status]
+
+    assert asyncio.run(main()) == [200] * 3
+    assert lane.under_way == 0
+    (entry,) = plane.pool._entries.values()
+    assert not entry.is_pinned
 
 
 def test_large_tables_are_answered_from_a_thread(

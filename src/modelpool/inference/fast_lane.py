@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from functools import lru_cache, partial
 from time import monotonic
 from typing import Any
@@ -24,7 +24,8 @@ from modelpool.core.metrics import catalogue
 from modelpool.core.problems import MEDIA_TYPE, problem_of
 from modelpool.core.tracing import Trace, current_tracer
 from modelpool.inference.asgi import ASGIApp, Receive, Scope, Send
-from modelpool.inference.data_plane import DataPlane
+from modelpool.inference.calls import Tenants
+from modelpool.inference.data_plane import DataPlane, Entry
 from modelpool.inference.lookup import Route, RouteKey
 from modelpool.inference.metrics import METERS
 from modelpool.inference.principals import KnownKey, digest_for_cache
@@ -76,7 +77,7 @@ _CLIENT_GONE = 499  # only counted: nobody is left to read it
 class Ask:
     """One prediction on its way; ``body`` is there already, or is read from ``receive``."""
 
-    __slots__ = ("body", "chosen_at", "head", "plan", "receive", "request_id", "route", "trace", "way")
+    __slots__ = ("body", "chosen_at", "has_place", "head", "plan", "receive", "request_id", "route", "trace", "way")
 
     def __init__(self, way: Way, head: Head, request_id: bytes, *, body: bytes | None, receive: Receive | None) -> None:
         self.way = way
@@ -87,13 +88,15 @@ class Ask:
         self.route: Route | None = None
         self.plan: TrafficPlan | None = None
         self.chosen_at = 0.0
+        self.has_place = False
         self.trace: Trace | None = None
 
 
 class FastLane:
     """Answers predictions by ``data_plane``; ``next_app`` gets every other request.
 
-    At most ``settings.max_queue`` predictions are under way at once; what comes on top gets 503 immediately.
+    At most ``settings.max_queue`` predictions are under way at once, of which ``settings.max_queue_per_tenant`` of one
+    tenant may wait for a body, a model or an answer; what comes on top gets 503 immediately.
     """
 
     def __init__(
@@ -112,6 +115,8 @@ class FastLane:
         self._feed = data_plane.feed
         self._max_body = int(settings.max_body)
         self._max_under_way = settings.max_queue
+        self._max_of_tenant = settings.max_queue_per_tenant
+        self._waiting = Tenants()
         self._body_timeout_s = body_timeout_s
         self._count = METERS.of("v1").count
         self._tracer = current_tracer()
@@ -181,6 +186,8 @@ class FastLane:
                 answer.headers.extend(ask.route.headers)
         finally:
             self.under_way -= 1
+            if ask.has_place:
+                self._waiting.leave(ask.way.key[0])
             route = None if status in _NAMELESS else ask.route or self._find_route(ask.way.key)
             self._count(route, status, monotonic() - began)
             if route is not None and route.variant and status != _CLIENT_GONE:
@@ -203,6 +210,7 @@ class FastLane:
         body = ask.body
         if body is None:
             assert ask.receive is not None
+            self._take_place(ask)
             arriving = receive_whole(ask.receive, limit=self._max_body, timeout_s=self._body_timeout_s)
             ask.body = body = arriving if isinstance(arriving, bytes) else (yield arriving)
         elif len(body) > self._max_body:
@@ -214,14 +222,38 @@ class FastLane:
         ask.route = route
         if ask.trace is not None:
             ask.trace.mark("route")
-        entry = self._pool.pin(route.key) or (yield self._plane.load_entry(route))
+        entry = self._pool.pin(route.key) or (yield self._load(ask, route))
         if ask.trace is not None:
             ask.trace.mark("load")
         answer = self._plane.answer(entry, body, content_type=way.content_type, method=way.method, trace=ask.trace)
         if not isinstance(answer, bytes):
-            answer = yield answer
+            answer = yield self._queue(ask, answer, entry)
         if ask.trace is not None:
             ask.trace.mark("compute")
+        return answer
+
+    def _take_place(self, ask: Ask) -> None:
+        """Count a prediction that must wait among those of its tenant, so that no tenant takes all there are."""
+        if ask.has_place:
+            return
+        tenant = ask.way.key[0]
+        if self._waiting.counts[tenant] >= self._max_of_tenant:
+            raise Overloaded("This tenant has too many predictions under way; try again.")
+        self._waiting.enter(tenant)
+        ask.has_place = True
+
+    def _load(self, ask: Ask, route: Route) -> Awaitable[Entry]:
+        self._take_place(ask)
+        return self._plane.load_entry(route)
+
+    def _queue(self, ask: Ask, answer: Awaitable[bytes], entry: Entry) -> Awaitable[bytes]:
+        try:
+            self._take_place(ask)
+        except Overloaded:
+            if isinstance(answer, Coroutine):
+                answer.close()  # it has not begun, so the pin is still ours
+            self._pool.release(entry)
+            raise
         return answer
 
     def _check(self, ask: Ask) -> Generator[Awaitable[Any], Any, KnownKey]:
