@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from modelpool.core.metrics.admission import IDLE_S, OTHER, REPLACED_AFTER_S, Ad
 from modelpool.core.metrics.exposition import render
 from modelpool.core.metrics.families import DIRECTORY_VARIABLE, REGISTRY
 from modelpool.core.metrics.merging import collect
-from modelpool.core.metrics.samples import SampleFile, read_records
+from modelpool.core.metrics.samples import NOWHERE, SampleFile, read_records
 
 _COUNTS = """
 import os, signal, sys, time
@@ -148,6 +149,58 @@ def test_values_of_a_process_alone_grow_as_well():
     for at in range(5000):
         file.add(b"key %d" % at, (float(at),) * 16)
     assert dict(file.records())[b"key 4999"] == (4999.0,) * 16
+
+
+def _allocated(path: Path) -> int:
+    return path.stat().st_blocks * 512
+
+
+def test_pages_of_the_file_are_the_disks_before_they_are_written(tmp_path):
+    file = SampleFile(tmp_path / "one")
+    assert _allocated(tmp_path / "one") >= (tmp_path / "one").stat().st_size
+    for at in range(2000):
+        file.add(b"%d" % at, [float(at)])
+    assert _allocated(tmp_path / "one") >= (tmp_path / "one").stat().st_size >= 2000 * 64
+
+
+@pytest.fixture
+def fill_disk(monkeypatch):
+    def is_full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    return lambda: monkeypatch.setattr(os, "posix_fallocate", is_full)
+
+
+def test_full_disk_takes_no_more_records_and_keeps_those_it_has(tmp_path, fill_disk):
+    file = SampleFile(tmp_path / "one")
+    first = file.add(b"first", [1.0])
+    fill_disk()
+    places = [file.add(b"%d" % at, [float(at)]) for at in range(2000)]
+    assert places[0] != NOWHERE
+    assert places[-1] == NOWHERE
+    file.write(first, [2.0])
+    file.write(NOWHERE, [3.0])
+    file.remove(NOWHERE)
+    found = dict(read_records(tmp_path / "one"))
+    assert found[b"first"] == (2.0,)
+    assert len(found) == 1 + sum(place != NOWHERE for place in places)
+
+
+def test_full_disk_costs_a_new_process_its_counts_only(tmp_path, fill_disk):
+    fill_disk()
+    with pytest.raises(OSError, match="No space"):
+        SampleFile(tmp_path / "one")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_dead_counted_stays_counted_while_the_disk_is_full(folder, fill_disk):
+    dead = _process(folder, "1", "killed")
+    dead.communicate()
+    fill_disk()
+    for _ in range(2):
+        page = _page(folder, churn="1")
+        assert page["modelpool_pool_loads_total"] == {(): 1000}
+        assert "modelpool_pool_bytes" not in page
 
 
 @pytest.mark.parametrize("data", [b"", b"MPSAMPL1", b"garbage" * 10, b"MPSAMPL1" + b"\xff" * 100])

@@ -53,10 +53,14 @@ class Admission:
         self._own = _Table()
 
     def admit(self, used: Iterable[ModelName]) -> dict[ModelName, str]:
-        """Note the use of models, admitting new ones as far as there is room; return all that are in, with numbers."""
+        """Note the use of models, admitting new ones as far as there is room; return all that are in, with numbers.
+
+        Where the disk is full, nobody comes in.
+        """
         now = self._clock()
         with self._locked():
             table = self._read()
+            before = {(row.tenant, row.model): str(row.number) for row in table.rows}
             rows = {(row.tenant, row.model): row for row in table.rows if now - row.used_at < IDLE_S}
             for name in used:
                 row = rows.get(name)
@@ -66,7 +70,10 @@ class Admission:
                     rows[name] = _Row(*name, table.next_number, now)
                     table.next_number += 1
             table.rows = list(rows.values())
-            self._write(table)
+            try:
+                self._write(table)
+            except OSError:
+                return before
         return {name: str(row.number) for name, row in rows.items()}
 
     def read(self) -> dict[ModelName, str]:
@@ -93,8 +100,12 @@ class Admission:
             self._own = table
             return
         private = self._path.with_suffix(f".{os.getpid()}")
-        private.write_bytes(msgspec.msgpack.encode(table))
-        private.replace(self._path)
+        try:
+            private.write_bytes(msgspec.msgpack.encode(table))
+            private.replace(self._path)
+        except OSError:
+            private.unlink(missing_ok=True)
+            raise
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -36,7 +36,10 @@ class _Store:
         """Return the file; needs the lock."""
         if self.file is None:
             folder = os.environ.get(DIRECTORY_VARIABLE)
-            self.file = SampleFile(Path(folder) / own_file_name() if folder and Path(folder).is_dir() else None)
+            try:
+                self.file = SampleFile(Path(folder) / own_file_name() if folder and Path(folder).is_dir() else None)
+            except OSError:  # a full disk takes away what is counted, never the process
+                self.file = SampleFile(None)
         return self.file
 
     def forget(self) -> None:

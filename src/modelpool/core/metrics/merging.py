@@ -5,6 +5,7 @@ What dead processes counted stays counted, so that counters never go back; their
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from modelpool.core.metrics.admission import OTHER, ModelName
 from modelpool.core.metrics.families import REGISTRY, SEPARATOR, STORE, Family, own_file_name, start_of
-from modelpool.core.metrics.samples import SampleFile, read_records
+from modelpool.core.metrics.samples import NOWHERE, SampleFile, read_records
 
 Labels = tuple[str, ...]
 Values = list[float]
@@ -35,7 +36,7 @@ def collect(folder: Path | None, admitted: dict[ModelName, str]) -> Merged:
         _fold(folder, admitted)
         _merge(merged, read_records(folder / _DEAD), admitted)
         for path in sorted(folder.glob("*.samples")):
-            _merge(merged, read_records(path), admitted)
+            _merge(merged, read_records(path), admitted, skip_gauges=not _is_alive(path))
     return merged
 
 
@@ -51,7 +52,10 @@ def _fold(folder: Path, admitted: dict[ModelName, str]) -> None:
         merged: Merged = {}
         for path in (folder / _DEAD, *new):
             _merge(merged, read_records(path), admitted, skip_gauges=True, keep_numbers=True)
-        _write(folder / _DEAD, merged, folded=[path.name for path in dead])
+        try:
+            _write(folder / _DEAD, merged, folded=[path.name for path in dead])
+        except OSError:  # a full disk: they stay as they are until there is room
+            return
     for path in dead:
         path.unlink(missing_ok=True)
 
@@ -60,12 +64,16 @@ def _write(target: Path, merged: Merged, *, folded: Iterable[str]) -> None:
     private = target.with_suffix(".new")
     private.unlink(missing_ok=True)
     file = SampleFile(private)
-    for name, series in merged.items():
-        for labels, values in series.items():
-            file.add(REGISTRY[name].key_of(labels), values)
-    for name in folded:
-        file.add(_FOLDED + name.encode(), ())
+    places = [
+        file.add(REGISTRY[name].key_of(labels), values)
+        for name, series in merged.items()
+        for labels, values in series.items()
+    ]
+    places += [file.add(_FOLDED + name.encode(), ()) for name in folded]
     file.close()
+    if NOWHERE in places:
+        private.unlink()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
     private.replace(target)
 
 

@@ -2,6 +2,9 @@
 
 A file is a header and records. A record is a key, padding, and 64-bit floats at its end, all aligned to eight bytes, so
 that a value is never seen half written. A record that is no longer wanted is used again for one of the same size.
+
+The disk's blocks are taken before they are written: a page that the disk has no room for would end the process.
+Where there is no room a record has no place, and what is counted in it is not seen.
 """
 
 from __future__ import annotations
@@ -20,11 +23,18 @@ _ALIVE_AT = 8  # within a record
 _GRAIN = 64
 _FIRST_BYTES = 64 * 1024
 
+NOWHERE = -1
+"""Where a record is that the disk has no room for."""
+
 
 class SampleFile:
-    """Records that this process alone writes; without a path they are memory that nobody else sees. Not thread-safe."""
+    """Records that this process alone writes; without a path they are memory that nobody else sees. Not thread-safe.
+
+    Making one raises :class:`OSError` where the disk is full.
+    """
 
     def __init__(self, path: Path | None) -> None:
+        self._path = path
         self._free: dict[tuple[int, int], list[int]] = {}
         self._used = _HEADER.size
         if path is None:
@@ -33,17 +43,22 @@ class SampleFile:
         else:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
-                os.ftruncate(descriptor, _FIRST_BYTES)
+                os.posix_fallocate(descriptor, 0, _FIRST_BYTES)
                 self._map = mmap.mmap(descriptor, _FIRST_BYTES)
+            except OSError:
+                path.unlink()
+                raise
             finally:
                 os.close(descriptor)
         self._map[: _HEADER.size] = _HEADER.pack(_MAGIC, self._used)
 
     def add(self, key: bytes, values: Sequence[float]) -> int:
-        """Add a record, and return where it is."""
+        """Add a record, and return where it is; :data:`NOWHERE` where the disk is full."""
         size = -(-(_RECORD.size + len(key) + 8 * len(values)) // _GRAIN) * _GRAIN
         free = self._free.get((size, len(values)))
         at = free.pop() if free else self._extend(size)
+        if at == NOWHERE:
+            return at
         self._map[at : at + _RECORD.size] = _RECORD.pack(size, len(key), len(values), 0)
         self._map[at + _RECORD.size : at + _RECORD.size + len(key)] = key
         self.write(at, values)
@@ -52,12 +67,16 @@ class SampleFile:
 
     def write(self, at: int, values: Sequence[float]) -> None:
         """Write all values of the record at ``at``."""
+        if at == NOWHERE:
+            return
         size = int.from_bytes(self._map[at : at + 4], "little")
         begin = at + size - 8 * len(values)
         self._map[begin : at + size] = struct.pack(f"<{len(values)}d", *values)
 
     def remove(self, at: int) -> None:
         """Give a record back."""
+        if at == NOWHERE:
+            return
         size, _, count, _ = _RECORD.unpack_from(self._map, at)
         self._map[at + _ALIVE_AT : at + _RECORD.size] = _USED.pack(0)
         self._free.setdefault((size, count), []).append(at)
@@ -73,11 +92,28 @@ class SampleFile:
     def _extend(self, size: int) -> int:
         at = self._used
         while at + size > len(self._map):
-            self._map.resize(2 * len(self._map))
+            if not self._grow(2 * len(self._map)):
+                return NOWHERE
         self._map[at : at + _RECORD.size] = _RECORD.pack(size, 0, 0, 0)
         self._used = at + size
         self._map[8 : _HEADER.size] = _USED.pack(self._used)
         return at
+
+    def _grow(self, n_bytes: int) -> bool:
+        """Make the file longer; say whether the disk has room."""
+        if self._path is not None:
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            except OSError:
+                return False
+            try:
+                os.posix_fallocate(descriptor, len(self._map), n_bytes - len(self._map))
+            except OSError:
+                return False
+            finally:
+                os.close(descriptor)
+        self._map.resize(n_bytes)
+        return True
 
 
 def read_records(path: Path) -> Iterator[tuple[bytes, tuple[float, ...]]]:
