@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,11 +27,13 @@ _SLOW_S = 0.05
 class Application:
     """Says which path was asked with which body; ``/slow…`` takes a while, ``/large`` answers a megabyte.
 
-    ``/headers`` says which headers came, ``/unread`` answers without reading the body.
+    ``/headers`` says which headers came, ``/unread`` answers without reading the body, ``/waits`` waits for the client
+    to go away.
     """
 
     def __init__(self) -> None:
         self.short = self.by_asgi = 0
+        self.waits, self.gone = threading.Event(), threading.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", scope["path"] != "/unread"
@@ -40,6 +44,10 @@ class Application:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         self.by_asgi += 1
+        if scope["path"] == "/waits":
+            self.waits.set()
+            assert (await receive())["type"] == "http.disconnect"
+            self.gone.set()
         if scope["path"] == "/headers":
             body = b"&".join(b"%b:%b" % header for header in scope["headers"])
         await self._answer(scope["path"], body, send)
@@ -83,11 +91,15 @@ class Server:
                 timeout_keep_alive=keep_alive_s,
             )
         )
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread = threading.Thread(target=self._run_in_loop, daemon=True)
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
         self.address = self._server.servers[0].sockets[0].getsockname()
+
+    def _run_in_loop(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._run())
 
     async def _run(self) -> None:
         state = self._server.server_state
@@ -430,3 +442,18 @@ def test_blanks_behind_a_value_are_no_part_of_it(server: Server) -> None:
     data = post("/headers").replace(b"Host: x", b"Host:\t x \t").replace(b"Length: 1", b"Length: 1 ")
     assert bodies_of(server.ask(data)) == [b"/headers=host:x&content-length:1"]
     assert bodies_of(server.ask(post("/quick").replace(b"Length: 1", b"Length: 1 ") * 2)) == [b"/quick=b"] * 2
+
+
+# --- clients that go away ---------------------------------------------------------------------------------------------
+
+
+def test_the_request_under_way_is_told_that_its_client_has_gone() -> None:
+    server = Server(is_short=False)
+    try:
+        with closing(server.connect()) as connection:
+            connection.sendall(post("/slow") + b"GET /waits HTTP/1.1\r\nHost: x\r\n\r\n" + post("/next"))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no farewell
+        assert server.application.waits.wait(10)
+        assert server.application.gone.wait(10)
+    finally:
+        server.stop()

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from modelpool.core.problems import MEDIA_TYPE, Problem, build_problem
@@ -76,6 +76,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._begun: Begun | _Unasked = _UNASKED
         self._is_in_body = False
         self._bare_bytes = 0
+        self._running: RequestResponseCycle | None = None
         self._unread_bytes = 0
         self._unread_since = 0.0
 
@@ -122,6 +123,9 @@ class GuardedProtocol(HttpToolsProtocol):
         """Nobody is left to answer: a prediction that waits for its model leaves the queue."""
         super().connection_lost(exc)
         self._is_lost = True
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True  # uvicorn tells only the request that came last
+            self._running.message_event.set()
         if self.on_lost is not None:
             self.on_lost()
             self.on_lost = None
@@ -308,6 +312,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _start_cycle(self, app: ASGIApp) -> None:
         """Let uvicorn begin the request, whose head is complete, by ``app``."""
         url, headers, expects = self.url, self.headers, self.expect_100_continue
+        is_queued = self._is_busy()
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the scope holds this very list
@@ -316,6 +321,8 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         finally:
             self.app = ours
+        if not is_queued:
+            self._running = self.cycle
 
     def _start_last_cycle(self) -> None:
         """Begin a request that offers an upgrade which was not declined: what follows its head is not read as HTTP."""
@@ -340,6 +347,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if self.pipeline:
             cycle, app = self.pipeline.pop()
+            self._running = cycle
             self.flow.resume_reading()
             self._start_asgi_task(cycle, app)
             return
