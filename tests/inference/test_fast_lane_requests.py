@@ -27,6 +27,7 @@ from modelpool.inference.requests import Head
 from modelpool.server.protocol import guarded, sweep_connections
 from modelpool.tenants import services as tenant_services
 from modelpool.tenants.actors import Actor
+from modelpool.tenants.keys import make_secret
 from modelpool.tenants.models import Tenant
 from tests.waiting import wait_until
 
@@ -352,6 +353,7 @@ def test_a_tenant_that_sends_slowly_leaves_room_for_others(
                 headers = {"Authorization": f"Bearer {key}", "Content-Type": kind, "Content-Length": length}
                 return (await client.post(path, content=body, headers=headers)).status_code
 
+            assert [await ask(BODY), await ask(BODY, path=other_path, key=other_key)] == [200, 200]
             slow = [asyncio.ensure_future(ask(slowly())) for _ in range(8)]
             for refused in itertools.islice(asyncio.as_completed(slow), 5):
                 assert await refused == 503
@@ -399,6 +401,44 @@ def test_a_tenant_whose_models_are_slow_leaves_room_for_others(
     assert lane.under_way == 0
     (entry,) = plane.pool._entries.values()
     assert not entry.is_pinned
+
+
+def test_strangers_whose_keys_are_looked_up_leave_room_for_others(
+    plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant, key: str
+) -> None:
+    register(tenant, "churn", yes_model)
+    lane = FastLane(handed_on, plane, settings=conf.ServingSettings(max_queue=3, max_queue_per_tenant=2))
+    statuses: list[int] = []
+
+    def begin(secret: str) -> Any:
+        sent = [(b"authorization", f"Bearer {secret}".encode()), (b"content-length", b"%d" % len(BODY))]
+        head = [*sent, (b"content-type", b"application/json")]
+        return lane.begin(Head("POST", PATH, b"", dict(head), head), BODY)
+
+    async def finish(begun: Any) -> None:
+        async def receive() -> Any:
+            return {"type": "http.request"}
+
+        async def send(message: Any) -> None:
+            statuses.extend([message["status"]] if "status" in message else [])
+
+        await begun({}, receive, send)
+
+    async def main() -> None:
+        await finish(begin(key))
+        begun = [begin(make_secret()) for _ in range(4)]
+        assert [answer.status for answer in begun[2:]] == [503, 503]
+        assert begin(key).status == 200
+        await asyncio.gather(*(finish(one) for one in begun[:2]))
+        new = make_secret()
+        first = asyncio.ensure_future(finish(begin(new)))
+        await asyncio.sleep(0)
+        same = [begin(new) for _ in range(2)]  # wait for the same lookup
+        await asyncio.gather(first, *(finish(one) for one in same))
+
+    asyncio.run(main())
+    assert statuses == [200, *[401] * 5]
+    assert lane.under_way == 0
 
 
 def test_large_tables_are_answered_from_a_thread(

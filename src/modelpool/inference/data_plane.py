@@ -87,6 +87,7 @@ class DataPlane:
             partial(self.loader.begin, is_use=False), self.pool, keep_previous_s=float(settings.keep_previous)
         )
         self._sql = ThreadPoolExecutor(_SQL_THREADS, "modelpool-sql")
+        self._key_sql = ThreadPoolExecutor(1, "modelpool-keys")  # strangers' too: more would hold up the event loop
         self.engine = Engine(settings, self.pool.release)
         self.comparisons = Comparisons()
         self.shadows = Shadows(self._ask_shadow, self.comparisons)
@@ -119,7 +120,8 @@ class DataPlane:
         self.shadows.close()
         self.feed.stop()
         self._given_up.close()
-        self._sql.shutdown(wait=True, cancel_futures=True)
+        for executor in (self._sql, self._key_sql):
+            executor.shutdown(wait=True, cancel_futures=True)
         self.pool.close()
         self.engine.close()
         self.host.close()
@@ -136,12 +138,16 @@ class DataPlane:
     async def load_key(self, secret: bytes) -> KnownKey:
         """Ask the database who a secret stands for; raise :class:`~modelpool.core.errors.NotAuthenticated`."""
         self.keys.check(secret)
-        return await self._once(("key", secret), lambda: self.keys.load(secret))
+        return await self._once(("key", secret), lambda: self.keys.load(secret), executor=self._key_sql)
+
+    def is_loading_key(self, secret: bytes) -> bool:
+        """Say whether the database is being asked for this one already."""
+        return ("key", secret) in self._pending
 
     async def load_route(self, key: RouteKey) -> Route:
         """Ask the database which version answers."""
         self.routes.raise_refusal(key)
-        return await self._once(("route", key), lambda: self.routes.load(key))
+        return await self._once(("route", key), lambda: self.routes.load(key), executor=self._sql)
 
     def load_entry(self, route: Route) -> Coroutine[Any, Any, Entry]:
         """Return the model, pinned, loading it where needed; any number of callers load it once."""
@@ -198,13 +204,13 @@ class DataPlane:
         answer = self.answer(entry, copy.body, content_type=copy.content_type, method=copy.method)
         return answer if isinstance(answer, bytes) else await answer
 
-    async def _once(self, key: tuple[str, object], read: Callable[[], R]) -> R:
+    async def _once(self, key: tuple[str, object], read: Callable[[], R], *, executor: ThreadPoolExecutor) -> R:
         """Run ``read`` in a thread, once for all who ask for the same at the same time."""
         self.check_fresh()
         pending = self._pending.get(key)
         if pending is None:
             loop = asyncio.get_running_loop()
-            pending = self._pending[key] = asyncio.ensure_future(_as_object(loop.run_in_executor(self._sql, read)))
+            pending = self._pending[key] = asyncio.ensure_future(_as_object(loop.run_in_executor(executor, read)))
             pending.add_done_callback(lambda done: self._settle(key, done))
         return cast("R", await asyncio.shield(pending))
 

@@ -71,13 +71,14 @@ _ALLOW = (b"allow", ", ".join(_METHODS).encode())
 _CLOSING = frozenset({408, 411, 413})
 _TURNED_AWAY = frozenset({429, 503})
 _NAMELESS = frozenset({401, 403, 404})  # not counted under the model: a stranger may have asked
+_STRANGERS = "?"  # no tenant is called so
 _CLIENT_GONE = 499  # only counted: nobody is left to read it
 
 
 class Ask:
     """One prediction on its way; ``body`` is there already, or is read from ``receive``."""
 
-    __slots__ = ("body", "chosen_at", "has_place", "head", "plan", "receive", "request_id", "route", "trace", "way")
+    __slots__ = ("body", "chosen_at", "head", "place", "plan", "receive", "request_id", "route", "trace", "way")
 
     def __init__(self, way: Way, head: Head, request_id: bytes, *, body: bytes | None, receive: Receive | None) -> None:
         self.way = way
@@ -88,7 +89,7 @@ class Ask:
         self.route: Route | None = None
         self.plan: TrafficPlan | None = None
         self.chosen_at = 0.0
-        self.has_place = False
+        self.place: str | None = None
         self.trace: Trace | None = None
 
 
@@ -96,7 +97,7 @@ class FastLane:
     """Answers predictions by ``data_plane``; ``next_app`` gets every other request.
 
     At most ``settings.max_queue`` predictions are under way at once, of which ``settings.max_queue_per_tenant`` of one
-    tenant may wait for a body, a model or an answer; what comes on top gets 503 immediately.
+    tenant, or of strangers whose keys are looked up, may wait; what comes on top gets 503 immediately.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class FastLane:
         self._feed = data_plane.feed
         self._max_body = int(settings.max_body)
         self._max_under_way = settings.max_queue
-        self._max_of_tenant = settings.max_queue_per_tenant
+        self._max_of_owner = settings.max_queue_per_tenant
         self._waiting = Tenants()
         self._body_timeout_s = body_timeout_s
         self._count = METERS.of("v1").count
@@ -186,8 +187,8 @@ class FastLane:
                 answer.headers.extend(ask.route.headers)
         finally:
             self.under_way -= 1
-            if ask.has_place:
-                self._waiting.leave(ask.way.key[0])
+            if ask.place is not None:
+                self._waiting.leave(ask.place)
             route = None if status in _NAMELESS else ask.route or self._find_route(ask.way.key)
             self._count(route, status, monotonic() - began)
             if route is not None and route.variant and status != _CLIENT_GONE:
@@ -203,14 +204,14 @@ class FastLane:
             raise Overloaded("The server has more predictions under way than it takes; try again.")
         known: KnownKey
         if way.is_checked:
-            known = self._find_key(way.key_digest) or (yield self._plane.load_key(_secret_of(ask.head)))
+            known = self._find_key(way.key_digest) or (yield self._look_up(ask))
             self._check_key(known, way.key)
         else:
             known = yield from self._check(ask)
         body = ask.body
         if body is None:
             assert ask.receive is not None
-            self._take_place(ask)
+            self._take_place(ask, ask.way.key[0])
             arriving = receive_whole(ask.receive, limit=self._max_body, timeout_s=self._body_timeout_s)
             ask.body = body = arriving if isinstance(arriving, bytes) else (yield arriving)
         elif len(body) > self._max_body:
@@ -232,23 +233,31 @@ class FastLane:
             ask.trace.mark("compute")
         return answer
 
-    def _take_place(self, ask: Ask) -> None:
-        """Count a prediction that must wait among those of its tenant, so that no tenant takes all there are."""
-        if ask.has_place:
+    def _take_place(self, ask: Ask, owner: str) -> None:
+        """Count a prediction that must wait among those of a tenant, so that no tenant takes all there are."""
+        if ask.place == owner:
             return
-        tenant = ask.way.key[0]
-        if self._waiting.counts[tenant] >= self._max_of_tenant:
-            raise Overloaded("This tenant has too many predictions under way; try again.")
-        self._waiting.enter(tenant)
-        ask.has_place = True
+        if self._waiting.counts[owner] >= self._max_of_owner:
+            whose = "Programs with unknown keys have" if owner == _STRANGERS else "This tenant has"
+            raise Overloaded(f"{whose} too many predictions under way; try again.")
+        if ask.place is not None:
+            self._waiting.leave(ask.place)
+        self._waiting.enter(owner)
+        ask.place = owner
+
+    def _look_up(self, ask: Ask) -> Awaitable[KnownKey]:
+        secret = _secret_of(ask.head)
+        if not self._plane.is_loading_key(secret):
+            self._take_place(ask, _STRANGERS)
+        return self._plane.load_key(secret)
 
     def _load(self, ask: Ask, route: Route) -> Awaitable[Entry]:
-        self._take_place(ask)
+        self._take_place(ask, ask.way.key[0])
         return self._plane.load_entry(route)
 
     def _queue(self, ask: Ask, answer: Awaitable[bytes], entry: Entry) -> Awaitable[bytes]:
         try:
-            self._take_place(ask)
+            self._take_place(ask, ask.way.key[0])
         except Overloaded:
             if isinstance(answer, Coroutine):
                 answer.close()  # it has not begun, so the pin is still ours
@@ -263,7 +272,7 @@ class FastLane:
             check_once(head)
         secret = _secret_of(head)
         digest = digest_for_cache(secret)
-        known: KnownKey = self._find_key(digest) or (yield self._plane.load_key(secret))
+        known: KnownKey = self._find_key(digest) or (yield self._look_up(ask))
         self._check_key(known, way.key)
         if head.method != "POST":
             raise MethodNotAllowed(head.method, _METHODS)
