@@ -139,6 +139,30 @@ def test_collector_that_is_away_disturbs_nobody(collector):
     tracer._provider.shutdown()
 
 
+def test_collector_that_hangs_does_not_hold_up_the_end(collector, monkeypatch):
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        asked.set()
+        answer.wait(60)
+
+    monkeypatch.setattr(collector, "take", hang)
+    monkeypatch.setattr("modelpool.core.tracing._END_S", 0.2)
+    tracer = Tracer(collector.url, sample_ratio=1.0, service_name="pool", process="test")
+    trace = tracer.begin()
+    assert trace is not None
+    trace.end("predict", {})
+    closing = threading.Thread(target=tracer.close)
+    closing.start()
+    is_hanging = asked.wait(10)
+    closing.join(5)
+    has_ended = not closing.is_alive()
+    answer.set()
+    closing.join()
+    assert is_hanging
+    assert has_ended
+
+
 def test_missing_libraries_and_bad_addresses_are_said(monkeypatch):
     check_tracing(None)
     check_tracing("http://localhost:4318")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -112,9 +113,13 @@ class Tracer:
         whole.end(time.time_ns())
 
     def close(self) -> None:
-        """Send what is left, for a moment."""
-        self._provider.force_flush(_END_S * 1000)
-        self._provider.shutdown()
+        """Send what is left, for a moment; a collector that takes it and does not answer is left to itself.
+
+        The exporter goes on trying for longer than it is told to, so it is waited for here.
+        """
+        ending = threading.Thread(target=self._provider.shutdown, name="modelpool-traces-end", daemon=True)
+        ending.start()
+        ending.join(_END_S)
 
 
 def check_tracing(endpoint: str | None) -> None:
