@@ -175,3 +175,32 @@ def test_alerts_fire_when_they_should_and_not_before(promtool, tmp_path: Path):
         assert done.returncode != 0, f"{name} does not fire"
         assert "got:[" in done.stdout + done.stderr
         assert name in done.stdout + done.stderr
+
+
+_NO_ERRORS = """
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - series: 'modelpool_predictions_total{instance="one", status="200", wire="v1"}'
+        values: '0+600x20'
+    promql_expr_test:
+      - expr: modelpool:prediction_errors:ratio5m
+        eval_time: 15m
+        exp_samples: [{labels: 'modelpool:prediction_errors:ratio5m{instance="one"}', value: 0}]
+      - expr: PANEL
+        eval_time: 15m
+        exp_samples: [{labels: '{}', value: 0}]
+"""
+
+
+def test_share_of_errors_is_nought_and_not_missing_where_nothing_failed(promtool, tmp_path: Path):
+    (panel,) = [text for text in _expressions() if 'status=~"5.."' in text]
+    panel = re.sub(r"\$__rate_interval", "5m", re.sub(r'"\$(tenant|model|node)"', '".*"', panel))
+    shutil.copy(DEPLOY / "prometheus" / "rules.yml", tmp_path)
+    (tmp_path / "test.yml").write_text(_NO_ERRORS.replace("PANEL", json.dumps(panel)))
+    done = subprocess.run(
+        [promtool, "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
