@@ -111,7 +111,7 @@ def _request(made: dict[str, Any], model: str) -> _Sent:
 
 async def _stages_of(lane: Any, plane: Any, made: dict[str, Any], model: str) -> list[Stage]:
     from modelpool.server.asgi import Front
-    from modelpool.server.gate import HostCheck
+    from modelpool.server.connections.gate import HostCheck
 
     sent = _request(made, model)
     ready = type("Ready", (), {"is_draining": False})()
@@ -138,9 +138,9 @@ def _calls_of_connection(front: Any, sent: _Sent, answer: Any) -> list[Call]:
 
 
 def _calls_of_lane(front: Any, plane: Any, sent: _Sent, secret: bytes) -> list[Call]:
-    from modelpool.inference.metrics import METERS
-    from modelpool.inference.principals import digest_for_cache
+    from modelpool.inference.observation.metrics import METERS
     from modelpool.inference.requests import declared_length, parse_path
+    from modelpool.inference.resolution.principals import digest_for_cache
 
     headers, body, kind = dict(sent.lines), sent.body, b"application/json"
     route = plane.routes.find(parse_path(sent.path))
@@ -188,7 +188,7 @@ def _connection(begin: Any) -> tuple[Any, _Nowhere]:
     import uvicorn
     from uvicorn.server import ServerState
 
-    from modelpool.server.protocol import guarded
+    from modelpool.server.connections.protocol import guarded
 
     config = uvicorn.Config(_nobody, ws="none", log_config=None)
     made: Any = guarded(max_connections=10, begin=begin)

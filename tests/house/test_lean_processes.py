@@ -26,7 +26,7 @@ from django.urls import get_resolver
 import modelpool.server.asgi, modelpool.server.serving, modelpool.server.wsgi
 get_resolver()._populate()
 """
-_SUPERVISOR = "import modelpool.server.serve, modelpool.server.supervisor"
+_SUPERVISOR = "import modelpool.server.serve, modelpool.server.processes.supervisor"
 _CLIENT = "import modelpool.server.cli"
 _CORE = "import modelpool.core.errors, modelpool.core.trainer, modelpool.core.signature, modelpool.core.plugins"
 

@@ -15,11 +15,11 @@ _MAY_READ_UNSCOPED = {
     "src/modelpool/training/queue.py": "the job worker: takes the next job whoever's it is",
     "src/modelpool/training/profiling.py": "the job worker: profiles the next dataset whoever's it is",
     "src/modelpool/registry/resigning.py": "maintenance: signs versions, whoever's they are",
-    "src/modelpool/server/diagnosis_database.py": "modelpool doctor: looks at the whole installation",
-    "src/modelpool/inference/lookup.py": "preloading: the active versions of all tenants",
+    "src/modelpool/server/doctor/database.py": "modelpool doctor: looks at the whole installation",
+    "src/modelpool/inference/resolution/lookup.py": "preloading: the active versions of all tenants",
     "src/modelpool/monitoring/services.py": "web processes write what they hold and who was used, whoever's it is",
     "src/modelpool/monitoring/querysets.py": "the operators' page of what is loaded where",
-    "src/modelpool/inference/principals.py": "notes when keys were last used, by digest",
+    "src/modelpool/inference/resolution/principals.py": "notes when keys were last used, by digest",
 }
 
 

@@ -22,9 +22,9 @@ from modelpool.core.codecs import json as json_codec
 from modelpool.core.metrics import catalogue
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
-from modelpool.inference.metrics import METERS
+from modelpool.inference.observation.metrics import METERS
 from modelpool.inference.requests import Head
-from modelpool.server.protocol import guarded, sweep_connections
+from modelpool.server.connections.protocol import guarded, sweep_connections
 from modelpool.tenants import services as tenant_services
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.keys import make_secret

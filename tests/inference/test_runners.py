@@ -13,8 +13,8 @@ import pytest
 from modelpool.core.formats import FORMATS
 from modelpool.core.formats.base import LoadedModel
 from modelpool.core.runtime.process.isolation import ModelHost
-from modelpool.inference.lanes import Runner
-from modelpool.inference.runners import ProcessRunner, ThreadRunner
+from modelpool.inference.queues.lanes import Runner
+from modelpool.inference.queues.runners import ProcessRunner, ThreadRunner
 from tests.core.formats import hostile
 
 

@@ -27,8 +27,8 @@ from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
 from modelpool.inference.feed import POLL_S
-from modelpool.inference.lookup import find_route
-from modelpool.inference.shadow import MAX_WAITING
+from modelpool.inference.observation.shadow import MAX_WAITING
+from modelpool.inference.resolution.lookup import find_route
 from modelpool.monitoring.models import TrafficFigures
 from modelpool.monitoring.services import DatabaseMonitor
 from modelpool.monitoring.traffic import add_figures, traffic_report

@@ -17,9 +17,9 @@ import uvicorn
 from modelpool import conf
 from modelpool.server.addresses import public_prefix
 from modelpool.server.asgi import Front
-from modelpool.server.bridge import DjangoLane
-from modelpool.server.gate import HostCheck
-from modelpool.server.protocol import guarded, sweep_connections
+from modelpool.server.bridge.django_lane import DjangoLane
+from modelpool.server.connections.gate import HostCheck
+from modelpool.server.connections.protocol import guarded, sweep_connections
 from tests.sandbox import sandbox
 from tests.server.wsgi_app import Application
 from tests.servers.modelpool import ServedModelpool, serve_modelpool

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from modelpool.server.protocol import guarded
+from modelpool.server.connections.protocol import guarded
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -13,7 +13,7 @@ import pytest
 
 from modelpool import conf
 from modelpool.core.errors import ConfigurationError
-from modelpool.server.children import Child, Slot
+from modelpool.server.processes.children import Child, Slot
 from tests.server.processes import children_running
 from tests.servers.modelpool import serve_modelpool
 from tests.waiting import wait_until

@@ -11,8 +11,8 @@ import pytest
 from modelpool.conf import Home, decode_settings, origins
 from modelpool.core.errors import ConfigurationError, Conflict
 from modelpool.server.addresses import allowed_hosts, public_origin, public_prefix
-from modelpool.server.homelock import lock_home, running_server
-from modelpool.server.listening import open_socket, url_of
+from modelpool.server.processes.homelock import lock_home, running_server
+from modelpool.server.processes.listening import open_socket, url_of
 
 
 def test_second_server_is_refused_and_told_where_the_first_is(tmp_path):
@@ -29,7 +29,7 @@ def test_second_server_is_refused_and_told_where_the_first_is(tmp_path):
 
 
 def test_port_in_use_is_said_in_words(monkeypatch):
-    monkeypatch.setattr("modelpool.server.listening._RETRY_S", 0.1)
+    monkeypatch.setattr("modelpool.server.processes.listening._RETRY_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=rf"127\.0\.0\.1:{port} is in use.*--port"):

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from modelpool.core.runtime.jail.layers import NO_LANDLOCK
-from modelpool.core.runtime.jail.selftest_result import read_result
+from modelpool.core.runtime.selftest.result import read_result
 from tests.core.formats import hostile
 from tests.servers.modelpool import ServedModelpool, inherited_environment, serve_modelpool
 from tests.waiting import wait_until

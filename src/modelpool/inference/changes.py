@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from modelpool.core.runtime.pool import ModelPool
-from modelpool.inference.lookup import find_gone
-from modelpool.inference.principals import KeyCache
-from modelpool.inference.quarantining import QuarantineReports
-from modelpool.inference.routes import RouteCache
-from modelpool.inference.served import ServedModel
+from modelpool.inference.loading.quarantining import QuarantineReports
+from modelpool.inference.loading.served import ServedModel
+from modelpool.inference.resolution.lookup import find_gone
+from modelpool.inference.resolution.principals import KeyCache
+from modelpool.inference.resolution.routes import RouteCache
 from modelpool.tenants.models import Change
 
 

@@ -2,7 +2,7 @@
 
 Names are resolved, keys checked and models held in caches that the change feed keeps true; a request that finds
 everything there runs no SQL. Cheap compiled models run in the event loop itself; the rest has a queue for each model
-(:mod:`~modelpool.inference.execution`).
+(:mod:`~modelpool.inference.queues.execution`).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from modelpool.core.runtime.pool import ModelPool, PoolEntry
 from modelpool.core.runtime.process.isolation import ModelHost
 from modelpool.core.tracing import Trace
 from modelpool.inference.changes import ChangeHandler
-from modelpool.inference.comparisons import Comparisons
-from modelpool.inference.execution import INLINE_BYTES, Engine
 from modelpool.inference.feed import ChangeFeed
-from modelpool.inference.loader import Loader
-from modelpool.inference.lookup import Route, RouteKey, find_route
-from modelpool.inference.monitor import RECORD_S, Monitor, NoMonitor, Recorder
-from modelpool.inference.preloading import Preloading, find_wanted, is_full_enough
-from modelpool.inference.principals import KeyCache, KnownKey
-from modelpool.inference.quarantining import QuarantineReports
-from modelpool.inference.routes import RouteCache
-from modelpool.inference.served import ServedModel
-from modelpool.inference.shadow import Copy, Shadows
-from modelpool.inference.traffic import answering
-from modelpool.inference.upkeep import PoolMeter, Upkeep
+from modelpool.inference.loading.loader import Loader
+from modelpool.inference.loading.preloading import Preloading, find_wanted, is_full_enough
+from modelpool.inference.loading.quarantining import QuarantineReports
+from modelpool.inference.loading.served import ServedModel
+from modelpool.inference.loading.upkeep import PoolMeter, Upkeep
+from modelpool.inference.observation.comparisons import Comparisons
+from modelpool.inference.observation.monitor import RECORD_S, Monitor, NoMonitor, Recorder
+from modelpool.inference.observation.shadow import Copy, Shadows
+from modelpool.inference.queues.execution import INLINE_BYTES, Engine
+from modelpool.inference.resolution.lookup import Route, RouteKey, find_route
+from modelpool.inference.resolution.principals import KeyCache, KnownKey
+from modelpool.inference.resolution.routes import RouteCache
+from modelpool.inference.resolution.traffic import answering
 
 logger = logging.getLogger(__name__)
 

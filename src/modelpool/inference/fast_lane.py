@@ -24,11 +24,9 @@ from modelpool.core.metrics import catalogue
 from modelpool.core.problems import MEDIA_TYPE, problem_of
 from modelpool.core.tracing import Trace, current_tracer
 from modelpool.inference.asgi import ASGIApp, Receive, Scope, Send
-from modelpool.inference.calls import Tenants
 from modelpool.inference.data_plane import DataPlane, Entry
-from modelpool.inference.lookup import Route, RouteKey
-from modelpool.inference.metrics import METERS
-from modelpool.inference.principals import KnownKey, digest_for_cache
+from modelpool.inference.observation.metrics import METERS
+from modelpool.inference.queues.calls import Tenants
 from modelpool.inference.requests import (
     MAX_PATH,
     PREFIX,
@@ -49,7 +47,9 @@ from modelpool.inference.requests import (
     receive_whole,
     send_answer,
 )
-from modelpool.inference.traffic import TrafficPlan
+from modelpool.inference.resolution.lookup import Route, RouteKey
+from modelpool.inference.resolution.principals import KnownKey, digest_for_cache
+from modelpool.inference.resolution.traffic import TrafficPlan
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from modelpool.core.errors import (
     UnsupportedMediaType,
 )
 from modelpool.inference.asgi import ASGIApp, Message, Receive, Send, throw_away
-from modelpool.inference.lookup import RouteKey
+from modelpool.inference.resolution.lookup import RouteKey
 
 Headers = dict[bytes, bytes]
 SentHeaders = list[tuple[bytes, bytes]]

@@ -10,11 +10,11 @@ import msgspec
 from modelpool.core.problems import build_problem
 from modelpool.inference.asgi import ASGIApp, Message, Receive, Scope, Send
 from modelpool.inference.requests import Begun, Head
-from modelpool.server.gate import HostCheck, request_id_of
-from modelpool.server.health import Readiness, answer_health, answer_readiness
-from modelpool.server.metrics import render_metrics
-from modelpool.server.protocol import Begin
-from modelpool.server.replies import send_problem, send_whole
+from modelpool.server.connections.gate import HostCheck, request_id_of
+from modelpool.server.connections.protocol import Begin
+from modelpool.server.connections.replies import send_problem, send_whole
+from modelpool.server.telemetry.health import Readiness, answer_health, answer_readiness
+from modelpool.server.telemetry.metrics import render_metrics
 
 logger = logging.getLogger(__name__)
 

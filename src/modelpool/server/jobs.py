@@ -9,7 +9,7 @@ from types import FrameType
 
 from modelpool import conf
 from modelpool.core.lifetime import die_with_parent
-from modelpool.server.process import ending_where_misconfigured, set_up_serving
+from modelpool.server.processes.startup import ending_where_misconfigured, set_up_serving
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
 def run() -> None:
     """Work on jobs until SIGTERM or SIGINT: then take no other job, and end the one at hand or give it back."""
     set_up_serving()
-    from modelpool.server.tracing import start_tracing
+    from modelpool.server.telemetry.tracing import start_tracing
     from modelpool.training.worker import run_worker  # its imports need Django's apps
 
     stop = threading.Event()

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from modelpool import conf
 from modelpool.core.metrics.families import DIRECTORY_VARIABLE
-from modelpool.server.homelock import lock_home, lock_path
-from modelpool.server.listening import open_socket, url_of
-from modelpool.server.logs import configure_logging
-from modelpool.server.supervisor import Supervisor
+from modelpool.server.processes.homelock import lock_home, lock_path
+from modelpool.server.processes.listening import open_socket, url_of
+from modelpool.server.processes.supervisor import Supervisor
+from modelpool.server.telemetry.logs import configure_logging
 
 logger = logging.getLogger(__name__)
 

@@ -19,24 +19,24 @@ from django.urls import get_resolver
 
 from modelpool import conf
 from modelpool.conf import Settings
-from modelpool.core.runtime.jail.selftest_result import SelfTest, start_of_parent
+from modelpool.core.runtime.selftest.result import SelfTest, start_of_parent
 from modelpool.inference.asgi import Receive, Scope, Send
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
-from modelpool.inference.metrics import METERS
+from modelpool.inference.observation.metrics import METERS
 from modelpool.monitoring.services import DatabaseMonitor
-from modelpool.server.acceptor import Acceptor
 from modelpool.server.addresses import allowed_hosts, public_prefix
 from modelpool.server.asgi import Front
-from modelpool.server.bridge import DjangoLane
-from modelpool.server.gate import HostCheck
-from modelpool.server.health import Readiness
-from modelpool.server.preparation import wait_at
-from modelpool.server.protocol import guarded, sweep_connections
-from modelpool.server.seats import Seats
-from modelpool.server.tracing import start_tracing
-from modelpool.server.vitals import report_vitals
+from modelpool.server.bridge.django_lane import DjangoLane
+from modelpool.server.connections.acceptor import Acceptor
+from modelpool.server.connections.gate import HostCheck
+from modelpool.server.connections.protocol import guarded, sweep_connections
+from modelpool.server.connections.seats import Seats
+from modelpool.server.processes.preparation import wait_at
+from modelpool.server.telemetry.health import Readiness
+from modelpool.server.telemetry.tracing import start_tracing
+from modelpool.server.telemetry.vitals import report_vitals
 
 logger = logging.getLogger(__name__)
 

@@ -136,4 +136,4 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     },
 }
 
-LOGGING_CONFIG = None  # each process sets its logging up itself: server/logs.py
+LOGGING_CONFIG = None  # each process sets its logging up itself: server/telemetry/logs.py

@@ -7,7 +7,7 @@ import faulthandler
 import signal
 
 from modelpool.core.lifetime import die_with_parent
-from modelpool.server.process import ending_where_misconfigured, raise_file_limit, set_up_serving
+from modelpool.server.processes.startup import ending_where_misconfigured, raise_file_limit, set_up_serving
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from modelpool.core.compile.base import Parity
 from modelpool.core.errors import BadTrainingData, Invalid, ModelpoolError, UnknownTrainer
 from modelpool.core.formats import FORMATS, LoadedModel
 from modelpool.core.policies.metric_modes import metric_mode
-from modelpool.core.runtime.process.trial import check_example, example_inputs
+from modelpool.core.runtime.process.example_row import check_example, example_inputs
 from modelpool.core.signature import ModelSignature
 from modelpool.core.trainer import TrainedModel, Trainer
 from modelpool.training.child import emit

@@ -13,7 +13,7 @@ from modelpool.core.errors import ConfigurationError, ModelpoolError
 from modelpool.server.cli import config, doctor, keys, serving, stores, tenants, users
 from modelpool.server.cli.client import activation, jobs, login, models, prediction, traffic, training, transfer
 from modelpool.server.cli.output import print_error
-from modelpool.server.process import EXIT_CONFIGURATION
+from modelpool.server.processes.startup import EXIT_CONFIGURATION
 
 app = typer.Typer(
     name="modelpool",

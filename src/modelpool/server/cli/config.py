@@ -12,7 +12,7 @@ import typer
 from modelpool import conf
 from modelpool.server.cli.homes import HomeOption, JSONOption, use_home
 from modelpool.server.cli.output import print_rows
-from modelpool.server.logs import redact
+from modelpool.server.telemetry.logs import redact
 
 _SECRET_WORDS = ("password", "secret_access_key", "bearer_token", "token")
 app = typer.Typer(help="Settings of this installation.", no_args_is_help=True)

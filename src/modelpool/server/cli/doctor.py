@@ -11,7 +11,7 @@ from rich.console import Console
 
 from modelpool.server.cli.homes import HomeOption, use_home
 from modelpool.server.cli.output import print_json
-from modelpool.server.diagnosis import Finding, Status, run_checks
+from modelpool.server.doctor.diagnosis import Finding, Status, run_checks
 
 _STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 

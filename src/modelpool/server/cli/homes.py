@@ -34,8 +34,8 @@ def use_home(path: Path | None) -> conf.Home:
 
 def use_django(path: Path | None) -> conf.Home:
     """As :func:`use_home`; sets Django up, and creates the tables of a new database."""
-    from modelpool.server.logs import configure_logging
-    from modelpool.server.prepare import prepare_database
+    from modelpool.server.processes.prepare import prepare_database
+    from modelpool.server.telemetry.logs import configure_logging
 
     home = use_home(path)
     configure_logging(conf.settings().server)

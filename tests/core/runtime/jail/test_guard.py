@@ -12,9 +12,9 @@ from modelpool.core.errors import IsolationUnavailable
 from modelpool.core.formats import FORMATS
 from modelpool.core.runtime.jail.guard import Guard, Verdict
 from modelpool.core.runtime.jail.layers import LEAKING, NO_LANDLOCK, NO_SECCOMP, probe_layers
-from modelpool.core.runtime.jail.selftest import run_attempts
-from modelpool.core.runtime.jail.selftest_result import SelfTest, read_result, start_of_parent
 from modelpool.core.runtime.process.isolation import ModelHost
+from modelpool.core.runtime.selftest.result import SelfTest, read_result, start_of_parent
+from modelpool.core.runtime.selftest.run import run_attempts
 from tests.core.formats import hostile
 
 complete = pytest.mark.skipif(bool(probe_layers().missing), reason="this kernel has not all layers of the jail")

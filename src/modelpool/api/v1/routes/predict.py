@@ -22,10 +22,10 @@ from modelpool.http.idempotent_views import repeatable
 from modelpool.http.openapi import BINARY, describe
 from modelpool.http.views import ApiView
 from modelpool.inference.current import current_data_plane
-from modelpool.inference.lookup import Route, RouteKey, Selector
-from modelpool.inference.metrics import METERS
-from modelpool.inference.rate_limits import rate_limits
+from modelpool.inference.observation.metrics import METERS
 from modelpool.inference.requests import method_of_query
+from modelpool.inference.resolution.lookup import Route, RouteKey, Selector
+from modelpool.inference.resolution.rate_limits import rate_limits
 from modelpool.tenants.roles import Permission
 
 F = TypeVar("F", bound=Callable[..., Any])

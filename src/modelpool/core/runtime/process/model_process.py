@@ -19,8 +19,8 @@ from modelpool.core.runtime.jail.hostile_format import SELF_TEST, HostileFormat
 from modelpool.core.runtime.memory import own_private_bytes
 from modelpool.core.runtime.process import wire
 from modelpool.core.runtime.process.answers import OutOfMemory
+from modelpool.core.runtime.process.example_row import try_model
 from modelpool.core.runtime.process.table_names import TableNames, names_sent, table_names
-from modelpool.core.runtime.process.trial import try_model
 from modelpool.core.signature import ModelSignature
 
 MAX_DETAIL = 600

@@ -1,0 +1,1 @@
+"""From ASGI to Django: limits, bodies, threads."""

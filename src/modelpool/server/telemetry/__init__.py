@@ -1,0 +1,1 @@
+"""What a running server tells of itself: health, metrics, logs, traces."""
