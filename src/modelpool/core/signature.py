@@ -41,6 +41,23 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=False):
             return np.dtype(np.float64)
         return np.dtype(self.dtype)
 
+    def misfit(self, array: np.ndarray[Any, Any]) -> str | None:
+        """Return what is wrong with an output, ``None`` where its shape and kind of values are the promised ones.
+
+        A number may be wider or narrower than promised, never text for a number or a fraction for an integer.
+        """
+        if array.ndim != len(self.shape):
+            return f"has the shape {array.shape} for {self.shape}"
+        if any(size not in (-1, found) for size, found in zip(self.shape[1:], array.shape[1:], strict=True)):
+            return f"has the shape {array.shape} for {self.shape}"
+        if _kind(array.dtype) != _kind(self.numpy_dtype):
+            return f"holds values of type {array.dtype} for {self.dtype}"
+        return None
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    return "O" if dtype.kind in "OUS" else "i" if dtype.kind in "iu" else dtype.kind
+
 
 class ModelSignature(msgspec.Struct, frozen=True, omit_defaults=False):
     """Inputs and outputs of a model; ``classes`` are a classifier's labels in the order of its probabilities.

@@ -25,6 +25,7 @@ from tests.core.formats import hostile
 from tests.waiting import wait_until
 
 FEWER_ROWS, TOO_LONG, TWICE, CRASH, HANG, LEAK, LATE, ANOTHER_CALL, ONLY_ALONE = range(1001, 1010)
+WIDER, DEEPER, TEXTS = range(1011, 1014)
 
 Work = Callable[[LoopChannel], Coroutine[Any, Any, Any]]
 
@@ -131,6 +132,9 @@ def test_a_process_killed_while_idle_is_started_again_unnoticed(model: IsolatedM
         (HANG, "did not answer within 0.5 s"),
         (LATE, "did not answer within 0.5 s"),
         (ANOTHER_CALL, "another answer"),
+        (WIDER, r"'predict' that has the shape \(1, 4\) for \(-1, 2\)"),
+        (DEEPER, r"'predict' that has the shape \(1, 2, 1\)"),
+        (TEXTS, "'predict' that holds values of type object for float32"),
     ],
 )
 def test_a_model_that_misbehaves_fails_its_caller_and_comes_back(model: IsolatedModel, number: int, words: str) -> None:

@@ -56,12 +56,25 @@ def _row_bytes(spec: TensorSpec, *, each: int) -> int:
 
 
 def check_answer(
-    facts: Mapping[str, Any], answers: Mapping[str, np.ndarray], *, outputs: Sequence[str], n_rows: int, call: int
+    facts: Mapping[str, Any],
+    answers: Mapping[str, np.ndarray],
+    *,
+    signature: ModelSignature,
+    outputs: Sequence[str],
+    n_rows: int,
+    call: int,
 ) -> None:
-    """Raise :class:`WrongAnswer` unless each output is there, with a row for each row that was asked, for this call."""
+    """Raise :class:`WrongAnswer` unless each output is there as the signature has it, with a row for each row asked.
+
+    A caller is never sent another shape or type than the version promises.
+    """
     if facts.get("call") != call or list(answers) != list(outputs):
         raise WrongAnswer("gave another answer than was asked for")
     check_rows(answers, n_rows=n_rows)
+    for spec in signature.outputs:
+        problem = spec.misfit(answers[spec.name]) if spec.name in answers else None
+        if problem is not None:
+            raise WrongAnswer(f"gave an output {spec.name!r} that {problem}")
 
 
 def check_rows(answers: Mapping[str, np.ndarray], *, n_rows: int) -> None:

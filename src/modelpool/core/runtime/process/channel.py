@@ -203,7 +203,14 @@ class LoopChannel:
         if header.kind == "error":
             return None, reported_error(header.facts)
         assert self._asked is not None
-        check_answer(header.facts, answers, outputs=self._asked.outputs, n_rows=self._n_rows, call=self._call)
+        check_answer(
+            header.facts,
+            answers,
+            signature=self._model.signature,
+            outputs=self._asked.outputs,
+            n_rows=self._n_rows,
+            call=self._call,
+        )
         return answers, None
 
     def _take_checked(self, found: Any, error: ModelpoolError | None) -> None:

@@ -68,7 +68,17 @@ def try_model(model: LoadedModel) -> None:
             raise UnloadableModel(
                 f"Output {name!r} has the shape {array.shape} for one row; the first dimension counts rows."
             )
+    _check_outputs(signature, answers)
     _check_classes(signature, answers)
+
+
+def _check_outputs(signature: ModelSignature, answers: dict[str, np.ndarray]) -> None:
+    for spec in signature.outputs:
+        problem = spec.misfit(answers[spec.name]) if spec.name in answers else None
+        if problem is not None:
+            raise UnloadableModel(
+                f"Output {spec.name!r} {problem}, which the signature says; correct the one or the other."
+            )
 
 
 def _check_classes(signature: ModelSignature, answers: dict[str, np.ndarray]) -> None:

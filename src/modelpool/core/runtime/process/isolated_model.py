@@ -146,7 +146,7 @@ class IsolatedModel(LoadedModel):
                 call=call,
                 **names,
             )
-            check_answer(facts, answers, outputs=outputs, n_rows=n_rows, call=call)
+            check_answer(facts, answers, signature=self.signature, outputs=outputs, n_rows=n_rows, call=call)
         except ChildFailed as failure:
             raise self.child_failed(str(failure), is_fault=not (is_shared or child.is_lost)) from failure
         except WrongAnswer as failure:

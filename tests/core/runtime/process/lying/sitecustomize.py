@@ -10,7 +10,9 @@ import time
 from modelpool.core.formats.onnx_session import OnnxModel
 from modelpool.core.runtime.process import wire
 
-FEWER_ROWS, TOO_LONG, TWICE, CRASH, HANG, LEAK, LATE, ANOTHER_CALL, ONLY_ALONE, NESTED = range(1001, 1011)
+FEWER_ROWS, TOO_LONG, TWICE, CRASH, HANG, LEAK, LATE, ANOTHER_CALL, ONLY_ALONE, NESTED, WIDER, DEEPER, TEXTS = range(
+    1001, 1014
+)
 
 _predict, _send = OnnxModel.predict, wire.send
 _kept: list[bytearray] = []
@@ -32,6 +34,12 @@ def predict(self, inputs, outputs):
     answers = _predict(self, inputs, outputs)
     if FEWER_ROWS in _now:
         answers = {name: array[1:] for name, array in answers.items()}
+    if WIDER in _now:
+        answers = {name: array.repeat(2, axis=1) for name, array in answers.items()}
+    if DEEPER in _now:
+        answers = {name: array[..., None] for name, array in answers.items()}
+    if TEXTS in _now:
+        answers = {name: array.astype(str).astype(object) for name, array in answers.items()}
     if TOO_LONG in _now:
         answers = {name: array.repeat(4_000_000, axis=1) for name, array in answers.items()}
     return answers
