@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from django.db import connections
 from django.http import HttpResponse
 from django.test import Client
 
@@ -245,11 +246,15 @@ def test_fast_lane_limits_a_tenants_keys_together_and_follows_the_quota(
         assert answers[-1].headers["ratelimit-policy"] == '"predictions";q=3;w=300'
         operator = make_key_of_operator
         assert (await predict(operator)).status_code == 200
-        await asyncio.to_thread(update_tenant, tenant, actor=actor, predictions_per_second=None, burst=None)
+        await asyncio.to_thread(lift)
         deadline = time.monotonic() + 10
         while (await predict(keys[0])).status_code != 200:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
+
+    def lift() -> None:
+        update_tenant(tenant, actor=actor, predictions_per_second=None, burst=None)
+        connections.close_all()
 
     make_key_of_operator = make_key("operator")
     caller.run(ask)
