@@ -171,6 +171,13 @@ def _default_stores() -> dict[str, StoreSettings]:
     return {"default": FilesystemStoreSettings(), "rows": DatabaseStoreSettings()}
 
 
+class CacheSettings(_Table, frozen=True):
+    """``[cache]``: files of remote stores on the local disk; 0 bytes keeps none."""
+
+    path: str = "cache"
+    size: Size = Size(5 * 2**30)
+
+
 class TracingSettings(_Table, frozen=True):
     """``[tracing]``: OpenTelemetry; off without an endpoint."""
 
@@ -194,6 +201,7 @@ class Settings(_Table, frozen=True):
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
     stores: dict[str, StoreSettings] = msgspec.field(default_factory=_default_stores)
+    cache: CacheSettings = CacheSettings()
     serving: ServingSettings = ServingSettings()
     jobs: JobsSettings = JobsSettings()
     limits: LimitsSettings = LimitsSettings()

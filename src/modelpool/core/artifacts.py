@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import ClassVar
 
 from modelpool.core.errors import ArtifactCorrupt
 
@@ -48,12 +49,15 @@ class ArtifactStore(ABC):
     """Immutable objects under keys ``<tenant id>/<artifact id>``, both 32 hexadecimal digits.
 
     Methods that must be written: :meth:`put`, :meth:`open`, :meth:`stat`, :meth:`delete`, :meth:`list`, :meth:`check`.
-    May be overridden: :meth:`local_path`.
+    May be overridden: :meth:`local_path`, :meth:`sweep_partial`, :attr:`is_remote`.
 
     All raise :class:`~modelpool.core.errors.StoreUnavailable` when the store does not answer (a vanished mount is
     that, never an empty store), :class:`ObjectMissing` when it answers and has no such object, and ``ValueError``
     for a key that does not match :data:`KEY_PATTERN`.
     """
+
+    is_remote: ClassVar[bool] = False
+    """Whether reading goes over a network, so that files are worth keeping on the local disk."""
 
     @abstractmethod
     def put(self, key: str, chunks: Iterable[bytes]) -> StoredBytes:

@@ -10,14 +10,15 @@ from io import BytesIO
 from pathlib import Path
 
 from modelpool.core.errors import ArtifactCorrupt
+from modelpool.storage.cache import NotCached, Wanted, pieces_of
 from modelpool.storage.models import Artifact
-from modelpool.storage.stores import get_store
+from modelpool.storage.stores import get_cache, get_store
 
 
 def read_artifact(artifact: Artifact) -> bytes:
     """Return the whole file; raise :class:`ArtifactCorrupt` when its size or sha256 is not the recorded one."""
     buffer = BytesIO()
-    with open_artifact(artifact) as pieces:
+    with _open_near(artifact) as pieces:
         for piece in pieces:
             buffer.write(piece)
     return buffer.getvalue()
@@ -41,12 +42,31 @@ def copy_to_file(artifact: Artifact, path: Path) -> None:
     """Write the whole verified file to ``path``, private (0600), which must not exist; an error leaves nothing."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file, open_artifact(artifact) as pieces:
+        with os.fdopen(descriptor, "wb") as file, _open_near(artifact) as pieces:
             for piece in pieces:
                 file.write(piece)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _open_near(artifact: Artifact) -> Iterator[Iterator[bytes]]:
+    """Stream the whole file, that of a remote store by way of the local disk."""
+    cache = get_cache(artifact.store)
+    if cache is None:
+        with open_artifact(artifact) as pieces:
+            yield pieces
+        return
+    wanted = Wanted(artifact.tenant_id, artifact.sha256, artifact.size_bytes)
+    try:
+        file = cache.fetch(wanted, lambda: open_artifact(artifact))
+    except NotCached:
+        with open_artifact(artifact) as pieces:
+            yield pieces
+        return
+    with pieces_of(file) as pieces:
+        yield _verified(artifact, pieces, expected=artifact.size_bytes, is_whole=True)
 
 
 def _verified(artifact: Artifact, pieces: Iterable[bytes], *, expected: int, is_whole: bool) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 from modelpool import conf
 from modelpool.core.artifacts import ArtifactStore
@@ -10,6 +11,7 @@ from modelpool.core.errors import ConfigurationError
 from modelpool.storage.backends.database import DatabaseStore
 from modelpool.storage.backends.filesystem import FilesystemStore
 from modelpool.storage.backends.memory import MemoryStore
+from modelpool.storage.cache import ArtifactCache
 from modelpool.storage.marks import RecordedMark
 
 
@@ -20,6 +22,19 @@ def get_store(alias: str) -> ArtifactStore:
         known = ", ".join(sorted(stores))
         raise ConfigurationError(f"stores.{alias} is not configured, but artifacts are in it; configured are {known}.")
     return _build_store(alias, stores[alias], conf.home())
+
+
+def get_cache(alias: str) -> ArtifactCache | None:
+    """Return where files of that store are kept on the local disk, ``None`` where they are not."""
+    settings = conf.settings().cache
+    if not settings.size or not get_store(alias).is_remote:
+        return None
+    return _build_cache(conf.home().resolve(settings.path), settings.size)
+
+
+@lru_cache(maxsize=4)
+def _build_cache(root: Path, budget_bytes: int) -> ArtifactCache:
+    return ArtifactCache(root, budget_bytes=budget_bytes)
 
 
 @lru_cache(maxsize=64)
