@@ -121,6 +121,19 @@ def test_stores_and_settings(empty_home):
     assert run("config", "show", *home, check=False, MODELPOOL_SERVER_PORT="high").returncode == 78
 
 
+def test_files_are_verified_copied_and_moved(empty_home):
+    home = ["--home", empty_home]
+    assert read_json("store", "verify", *home)["damages"] == []
+    assert read_json("store", "copy", "--to", "rows", *home)[0]["failed"] == {}
+    (moved,) = read_json("store", "move", "--tenant", "default", "--to", "rows", "--keep", "0s", *home)
+    assert (moved["tenant"], moved["files"], moved["failed"]) == ("default", 0, {})
+    assert read_json("tenant", "show", "default", *home)["store"] == "rows"
+    for wrong in (["--to", "nowhere"], ["--to", "rows", "--tenant", "nobody"], ["--to", "rows", "--keep", "long"]):
+        refused = run("store", "move", *wrong, *home, check=False)
+        assert refused.returncode in (1, 2)
+        assert "Traceback" not in refused.stderr
+
+
 def test_django_commands_are_passed_on(empty_home):
     assert "[ ] 0001_initial" in run("manage", "--home", empty_home, "showmigrations", "tenants").stdout
     run("manage", "migrate", "--verbosity", "0", MODELPOOL_HOME=empty_home)

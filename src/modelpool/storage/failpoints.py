@@ -26,6 +26,17 @@ STEPS = (
 )
 """The steps of store, register and delete, in this order."""
 
+MOVE_STEPS = (
+    "replica.begun",  # the copy's row is committed, no byte is stored
+    "replica.stored",  # the other store has the object, nobody has read it back
+    "replica.proven",  # it was read back, its row still says copying
+    "replica.ready",  # the copy is ready, the artifact is where it was
+    "replica.placing",  # inside the transaction: the artifact is at its new place
+    "replica.placed",  # the transaction is committed, the old copy is still there
+    "replica.removed",  # the old copy's bytes are gone, its row is still there
+)
+"""The steps of copy and move, in this order."""
+
 
 @dataclass(slots=True)
 class _Trap:

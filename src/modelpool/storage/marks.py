@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from modelpool.core.errors import StoreUnavailable
-from modelpool.storage.models import Artifact, StoreMark
+from modelpool.storage.models import Artifact, Replica, StoreMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class RecordedMark:
 
     def may_start_empty(self) -> bool:
         """Whether the database knows of no bytes in this store."""
-        return not Artifact.unscoped.filter(store=self.alias).exclude(sha256="").exists()
+        holds_artifacts = Artifact.unscoped.filter(store=self.alias).exclude(sha256="").exists()
+        return not (holds_artifacts or Replica.unscoped.filter(store=self.alias, state=Replica.State.READY).exists())
 
     def accept(self, mark: str) -> None:
         """Remember the mark; raise :class:`StoreUnavailable` when another volume's artifacts are known."""

@@ -29,6 +29,12 @@ class Artifact(TenantOwned):
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     filename = models.CharField(max_length=200, blank=True)
     media_type = models.CharField(max_length=100, default="application/octet-stream")
+    object_id = models.UUIDField(
+        null=True,
+        editable=False,
+        db_index=True,
+        help_text="What the object is called in its store; empty for the artifact's own id.",
+    )
     size_bytes = models.BigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -50,6 +56,48 @@ class Artifact(TenantOwned):
     @property
     def key(self) -> str:
         """The object's key in its store: made of ids, never of what a client sent, never reused."""
+        return f"{self.tenant_id.hex}/{(self.object_id or self.pk).hex}"
+
+
+class Replica(TenantOwned):
+    """Another copy of a ready artifact; its id is what the object is called in its store.
+
+    ``copying`` rows are copies under way (or interrupted: nobody touches them any more); ``ready`` ones are whole,
+    verified and read when the first copy fails; ``leaving`` ones wait for their bytes to be removed.
+    """
+
+    class State(models.TextChoices):
+        """Where in its life a replica is."""
+
+        COPYING = "copying"
+        READY = "ready"
+        LEAVING = "leaving"
+
+    artifact = models.ForeignKey(Artifact, on_delete=models.CASCADE, related_name="+")
+    store = models.CharField(max_length=63)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.COPYING)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    touched_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="When its copying last moved, or it was left; the database's clock."
+    )
+
+    class Meta(TenantOwned.Meta):
+        db_table = "modelpool_replica"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["artifact", "store"],
+                condition=models.Q(state__in=["copying", "ready"]),
+                name="one_replica_in_a_store",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["state", "touched_at"], name="replica_by_state")]
+
+    def __str__(self) -> str:
+        return f"{self.artifact_id} in {self.store}"
+
+    @property
+    def key(self) -> str:
+        """The object's key in its store."""
         return f"{self.tenant_id.hex}/{self.pk.hex}"
 
 

@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
 
-from modelpool.core.errors import ArtifactCorrupt
+from django.db import DatabaseError
+
+from modelpool.core.errors import ArtifactCorrupt, StoreUnavailable
 from modelpool.storage.cache import NotCached, Wanted, pieces_of
-from modelpool.storage.models import Artifact
+from modelpool.storage.models import Artifact, Replica
 from modelpool.storage.stores import get_cache, get_store
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def read_artifact(artifact: Artifact) -> bytes:
     """Return the whole file; raise :class:`ArtifactCorrupt` when its size or sha256 is not the recorded one."""
-    buffer = BytesIO()
-    with _open_near(artifact) as pieces:
-        for piece in pieces:
-            buffer.write(piece)
-    return buffer.getvalue()
+
+    def read(place: Artifact) -> bytes:
+        buffer = BytesIO()
+        with _open_near(place) as pieces:
+            for piece in pieces:
+                buffer.write(piece)
+        return buffer.getvalue()
+
+    return first_good(artifact, read)
+
+
+def copy_to_file(artifact: Artifact, path: Path) -> None:
+    """Write the whole verified file to ``path``, private (0600), which must not exist; an error leaves nothing."""
+
+    def copy(place: Artifact) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file, _open_near(place) as pieces:
+                for piece in pieces:
+                    file.write(piece)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    first_good(artifact, copy)
 
 
 @contextmanager
@@ -31,6 +60,13 @@ def open_artifact(artifact: Artifact, *, start: int = 0, stop: int | None = None
     Read whole, the file is verified before its last piece is given: a receiver that was told the length never takes a
     corrupt file for a good one. Of a part only the length is verified. Raises :class:`ArtifactCorrupt`.
     """
+    with ExitStack() as stack:
+        yield first_good(artifact, lambda place: stack.enter_context(open_copy(place, start=start, stop=stop)))
+
+
+@contextmanager
+def open_copy(artifact: Artifact, *, start: int = 0, stop: int | None = None) -> Iterator[Iterator[bytes]]:
+    """As :func:`open_artifact`, but no other copy is read where this one fails."""
     end = artifact.size_bytes if stop is None else min(stop, artifact.size_bytes)
     with get_store(artifact.store).open(artifact.key, start=start, stop=end + (end == artifact.size_bytes)) as pieces:
         yield _verified(
@@ -38,16 +74,43 @@ def open_artifact(artifact: Artifact, *, start: int = 0, stop: int | None = None
         )
 
 
-def copy_to_file(artifact: Artifact, path: Path) -> None:
-    """Write the whole verified file to ``path``, private (0600), which must not exist; an error leaves nothing."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def first_good(artifact: Artifact, read: Callable[[Artifact], T]) -> T:
+    """Read at the artifact's place, and where that fails wherever else the database knows it to be."""
     try:
-        with os.fdopen(descriptor, "wb") as file, _open_near(artifact) as pieces:
-            for piece in pieces:
-                file.write(piece)
-    except BaseException:
-        path.unlink(missing_ok=True)
+        return read(artifact)
+    except (StoreUnavailable, ArtifactCorrupt) as error:
+        for place in _other_places(artifact):
+            try:
+                found = read(place)
+            except (StoreUnavailable, ArtifactCorrupt) as another:
+                logger.warning("artifact %s cannot be read from %s either: %s", artifact.pk, place.store, another)
+            else:
+                logger.warning(
+                    "artifact %s is read from %s, as %s fails: %s", artifact.pk, place.store, artifact.store, error
+                )
+                return found
         raise
+
+
+def _other_places(artifact: Artifact) -> list[Artifact]:
+    """Return where else the file is: its own row, as it may have moved, then its replicas."""
+    try:
+        row = Artifact.objects.for_tenant(artifact.tenant_id).filter(pk=artifact.pk, state=Artifact.State.READY).first()
+        replicas = Replica.objects.for_tenant(artifact.tenant_id).filter(
+            artifact_id=artifact.pk, state=Replica.State.READY
+        )
+        places = [] if row is None else [(row.store, row.object_id)]
+        places += [] if row is None else [(replica.store, replica.pk) for replica in replicas]
+    except DatabaseError as error:
+        logger.warning("other copies of artifact %s cannot be looked up: %s", artifact.pk, error)
+        return []
+    return [placed(artifact, *place) for place in places if place != (artifact.store, artifact.object_id)]
+
+
+def placed(artifact: Artifact, store: str, object_id: UUID | None) -> Artifact:
+    """Return the same artifact, to be read at another place; not a row to be saved."""
+    facts = {"sha256": artifact.sha256, "size_bytes": artifact.size_bytes}
+    return Artifact(pk=artifact.pk, tenant_id=artifact.tenant_id, store=store, object_id=object_id, **facts)
 
 
 @contextmanager
@@ -55,14 +118,14 @@ def _open_near(artifact: Artifact) -> Iterator[Iterator[bytes]]:
     """Stream the whole file, that of a remote store by way of the local disk."""
     cache = get_cache(artifact.store)
     if cache is None:
-        with open_artifact(artifact) as pieces:
+        with open_copy(artifact) as pieces:
             yield pieces
         return
     wanted = Wanted(artifact.tenant_id, artifact.sha256, artifact.size_bytes)
     try:
-        file = cache.fetch(wanted, lambda: open_artifact(artifact))
+        file = cache.fetch(wanted, lambda: open_copy(artifact))
     except NotCached:
-        with open_artifact(artifact) as pieces:
+        with open_copy(artifact) as pieces:
             yield pieces
         return
     with pieces_of(file) as pieces:

@@ -21,21 +21,30 @@ from modelpool.storage.quotas import Reservation, storage_quota, storage_used
 from modelpool.storage.reading import copy_to_file, open_artifact, read_artifact
 from modelpool.storage.stores import get_store
 from modelpool.storage.sweeping import Sweep, SweepReport, remove_bytes
+from modelpool.storage.transfers import Progress, TransferReport, copy_files, move_files
+from modelpool.storage.verifying import Damage, VerifyReport, verify
 from modelpool.tenants.models import Tenant
 
 __all__ = [
+    "Damage",
+    "Progress",
     "SweepReport",
+    "TransferReport",
+    "VerifyReport",
+    "copy_files",
     "copy_to_file",
     "delete_artifacts",
     "discard_artifact",
     "get_store",
     "mark_ready",
+    "move_files",
     "open_artifact",
     "read_artifact",
     "storage_quota",
     "storage_used",
     "store_artifact",
     "sweep",
+    "verify",
 ]
 
 _ROWS_AT_ONCE = 500  # below the limits of variables in a statement

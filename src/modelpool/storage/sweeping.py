@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import RestrictedError
-from django.db.models.functions import Now
+from django.db.models import Q, RestrictedError
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from modelpool import conf
 from modelpool.core.artifacts import ArtifactStore, ObjectMissing, StoredObject
 from modelpool.core.errors import ModelpoolError
 from modelpool.storage.failpoints import reach
-from modelpool.storage.models import Artifact, StoreMark
+from modelpool.storage.models import Artifact, Replica, StoreMark
+from modelpool.storage.replicas import discard, remove_left
 from modelpool.storage.stores import get_store
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class SweepReport:
     removed_objects: int = 0
     removed_bytes: int = 0
     removed_partial: int = 0
+    removed_replicas: int = 0
     missing: list[str] = field(default_factory=list)
     """Keys that a ready artifact names and its store does not have, or has in another size."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Sweep:
         """Expire uploads, remove what is marked deleted, then compare each store with the rows."""
         self.report.is_dry_run = self.is_dry_run
         self._expire_uploads()
+        self._remove_left()
         for alias in sorted(self._aliases()):
             self.progress(f"store {alias}")
             try:
@@ -64,7 +67,8 @@ class Sweep:
 
     def _aliases(self) -> set[str]:
         """The stores that are configured, and those that artifacts are in though they no longer are."""
-        return {*conf.settings().stores, *Artifact.unscoped.values_list("store", flat=True).distinct()}
+        rows = (Artifact.unscoped, Replica.unscoped)
+        return set(conf.settings().stores).union(*(row.values_list("store", flat=True).distinct() for row in rows))
 
     def _expire_uploads(self) -> None:
         limit = Now() - timedelta(seconds=self.grace_s)
@@ -73,6 +77,11 @@ class Sweep:
             self.report.expired_uploads = stale.count()
         else:
             self.report.expired_uploads = stale.update(state=Artifact.State.DELETED, deleted_at=Now())
+
+    def _remove_left(self) -> None:
+        """Remove the old copies of what was moved, and copies that were not finished."""
+        if not self.is_dry_run:
+            self.report.removed_replicas = remove_left(older_than_s=self.grace_s)[0]
 
     def _sweep_store(self, alias: str, store: ArtifactStore) -> None:
         self._remove_deleted(alias)
@@ -109,9 +118,7 @@ class Sweep:
         old = [found for found in objects if since <= found.modified_at < until]
         for at in range(0, len(old), 500):
             batch = old[at : at + 500]
-            named = set(
-                Artifact.unscoped.filter(pk__in=[_id_of(found) for found in batch]).values_list("pk", flat=True)
-            )
+            named = _named_of([_id_of(found) for found in batch])
             for found in batch:
                 if _id_of(found) not in named:
                     self._remove_object(store, found)
@@ -135,6 +142,8 @@ class Sweep:
 def remove_bytes(artifact: Artifact) -> bool:
     """Remove the bytes of a deleted artifact, then its row; say whether both are gone (the sweep tries again)."""
     try:
+        for replica in Replica.objects.for_tenant(artifact.tenant_id).filter(artifact_id=artifact.pk):
+            discard(replica)
         get_store(artifact.store).delete(artifact.key)
         reach("artifact.removed")
         Artifact.unscoped.filter(pk=artifact.pk, state=Artifact.State.DELETED).delete()
@@ -142,6 +151,13 @@ def remove_bytes(artifact: Artifact) -> bool:
         log.warning("artifact %s is deleted but could not be removed yet: %s", artifact.pk, error)
         return False
     return True
+
+
+def _named_of(ids: list[UUID]) -> set[UUID]:
+    """Return those of the objects that a row names, whichever store it says: aliases may be renamed, ids are unique."""
+    named = Artifact.unscoped.filter(Q(object_id=None, pk__in=ids) | Q(object_id__in=ids))
+    found = named.values_list(Coalesce("object_id", "id"), flat=True)
+    return set(found).union(Replica.unscoped.filter(pk__in=ids).values_list("pk", flat=True))
 
 
 def _id_of(found: StoredObject) -> UUID:

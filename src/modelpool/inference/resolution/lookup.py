@@ -52,10 +52,10 @@ _MAX_ACTIVE = 10_000  # routes to preload
 class Route(msgspec.Struct, frozen=True):
     """The version that answers a route, and what is needed to load it.
 
-    ``artifact_id``, ``store``, ``size_bytes`` and ``sha256`` say which file, and what it must be. ``runs_inline`` says
-    that it is compiled and of our own making, so that it may be loaded in this process; ``is_trained`` that it is of
-    our own making, compiled or not. Where ``traffic`` is there, it chooses who answers; what it chooses says as what
-    (``variant``) and under which ``rule``. ``headers`` go with every answer.
+    ``artifact_id``, ``object_id``, ``store``, ``size_bytes`` and ``sha256`` say which file, and what it must be.
+    ``runs_inline`` says that it is compiled and of our own making, so that it may be loaded in this process;
+    ``is_trained`` that it is of our own making, compiled or not. Where ``traffic`` is there, it chooses who answers;
+    what it chooses says as what (``variant``) and under which ``rule``. ``headers`` go with every answer.
     """
 
     key: PoolKey
@@ -66,6 +66,7 @@ class Route(msgspec.Struct, frozen=True):
     format: str
     runs_inline: bool
     artifact_id: UUID
+    object_id: UUID | None
     store: str
     size_bytes: int
     sha256: str
@@ -179,6 +180,7 @@ def _route_to(version: ModelVersion, *, tenant: str) -> Route:
         format=manifest.serving_format,
         runs_inline=manifest.serving_format == "onnx" and manifest.trust == ModelVersion.Trust.TRAINED,
         artifact_id=artifact.pk,
+        object_id=artifact.object_id,
         store=artifact.store,
         size_bytes=artifact.size_bytes,
         sha256=manifest.sha256 if artifact is version.artifact else manifest.compiled_sha256,

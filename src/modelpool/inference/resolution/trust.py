@@ -62,7 +62,8 @@ def read_signed(route: Route) -> bytes:
     tenant_id = route.key.tenant_id
     facts = {"sha256": route.sha256, "size_bytes": route.size_bytes}
     try:
-        return read_artifact(Artifact(pk=route.artifact_id, tenant_id=tenant_id, store=route.store, **facts))
+        place = {"store": route.store, "object_id": route.object_id}
+        return read_artifact(Artifact(pk=route.artifact_id, tenant_id=tenant_id, **place, **facts))
     except ArtifactCorrupt as error:
         wrong = error
     for pause_s in _PAUSES_S:
@@ -71,7 +72,8 @@ def read_signed(route: Route) -> bytes:
         if kept is None:
             raise VersionNotFound(route.model, route.number) from wrong
         try:
-            return read_artifact(Artifact(pk=kept.pk, tenant_id=tenant_id, store=kept.store, **facts))
+            place = {"store": kept.store, "object_id": kept.object_id}
+            return read_artifact(Artifact(pk=kept.pk, tenant_id=tenant_id, **place, **facts))
         except ArtifactCorrupt as error:
             wrong = error
     logger.error("version %s of %s is not loaded: %s", route.number, route.model, _WRONG_FILE)
