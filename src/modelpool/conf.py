@@ -160,11 +160,46 @@ class DatabaseStoreSettings(_Table, frozen=True, tag_field="kind", tag="database
     """``kind = "database"``: rows of 1 MiB in the database itself."""
 
 
+class S3StoreSettings(_Table, frozen=True, tag_field="kind", tag="s3"):
+    """``kind = "s3"``: a bucket of any server with the S3 API; without keys the usual chain of AWS is asked."""
+
+    bucket: Annotated[str, msgspec.Meta(min_length=1)]
+    prefix: str = ""
+    endpoint: str | None = None
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    session_token: str | None = None
+    path_style: bool = True
+    connect_timeout: Duration = Duration(3)
+    timeout: Duration = Duration(10)
+
+
+class HttpStoreSettings(_Table, frozen=True, tag_field="kind", tag="http"):
+    """``kind = "http"``: a folder of an HTTP server with WebDAV."""
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+    bearer_token: str | None = None
+    ca_file: str | None = None
+    connect_timeout: Duration = Duration(3)
+    timeout: Duration = Duration(10)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            raise ValueError("url: write an address such as https://dav.example.com/models/, without credentials")
+        if self.username is not None and self.bearer_token is not None:
+            raise ValueError("bearer_token: give either a username and password or a token")
+
+
 class MemoryStoreSettings(_Table, frozen=True, tag_field="kind", tag="memory"):
     """``kind = "memory"``: gone with the process; for tests."""
 
 
-StoreSettings = FilesystemStoreSettings | DatabaseStoreSettings | MemoryStoreSettings
+StoreSettings = FilesystemStoreSettings | DatabaseStoreSettings | S3StoreSettings | HttpStoreSettings | MemoryStoreSettings
 
 
 def _default_stores() -> dict[str, StoreSettings]:

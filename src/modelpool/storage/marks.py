@@ -28,8 +28,8 @@ class RecordedMark:
             return
         if known is not None and not self.may_start_empty():
             raise StoreUnavailable(
-                f"The marker in the folder of the artifact store {self.alias!r} is not the one that this "
-                f"installation knows; another volume seems to be mounted. Mount the right one, or correct "
-                f"stores.{self.alias}.path."
+                f"The marker of the artifact store {self.alias!r} is not the one that this installation knows; "
+                f"another volume seems to be mounted, or another bucket named. Mount the right one, or correct "
+                f"[stores.{self.alias}]."
             )
         StoreMark.objects.update_or_create(alias=self.alias, defaults={"mark": mark, "since": timezone.now()})

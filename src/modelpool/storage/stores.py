@@ -11,6 +11,10 @@ from modelpool.core.errors import ConfigurationError
 from modelpool.storage.backends.database import DatabaseStore
 from modelpool.storage.backends.filesystem import FilesystemStore
 from modelpool.storage.backends.memory import MemoryStore
+from modelpool.storage.backends.s3.client import Bucket
+from modelpool.storage.backends.s3.store import S3Store
+from modelpool.storage.backends.webdav.client import Share
+from modelpool.storage.backends.webdav.store import WebDAVStore
 from modelpool.storage.cache import ArtifactCache
 from modelpool.storage.marks import RecordedMark
 
@@ -43,4 +47,38 @@ def _build_store(alias: str, settings: conf.StoreSettings, home: conf.Home) -> A
         return FilesystemStore(home.resolve(settings.path), record=RecordedMark(alias))
     if isinstance(settings, conf.DatabaseStoreSettings):
         return DatabaseStore()
+    if isinstance(settings, conf.S3StoreSettings):
+        return S3Store(_bucket(alias, settings), record=RecordedMark(alias))
+    if isinstance(settings, conf.HttpStoreSettings):
+        return WebDAVStore(_share(alias, settings, home), record=RecordedMark(alias))
     return MemoryStore()
+
+
+def _share(alias: str, settings: conf.HttpStoreSettings, home: conf.Home) -> Share:
+    return Share(
+        alias=alias,
+        url=settings.url.rstrip("/") + "/",
+        username=settings.username,
+        password=settings.password,
+        bearer_token=settings.bearer_token,
+        ca_file=None if settings.ca_file is None else str(home.resolve(settings.ca_file)),
+        connect_timeout_s=float(settings.connect_timeout),
+        timeout_s=float(settings.timeout),
+    )
+
+
+def _bucket(alias: str, settings: conf.S3StoreSettings) -> Bucket:
+    prefix = settings.prefix.strip("/")
+    return Bucket(
+        alias=alias,
+        name=settings.bucket,
+        prefix=f"{prefix}/" if prefix else "",
+        endpoint=settings.endpoint,
+        region=settings.region,
+        access_key_id=settings.access_key_id,
+        secret_access_key=settings.secret_access_key,
+        session_token=settings.session_token,
+        path_style=settings.path_style,
+        connect_timeout_s=float(settings.connect_timeout),
+        timeout_s=float(settings.timeout),
+    )

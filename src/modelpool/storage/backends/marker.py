@@ -44,6 +44,19 @@ class Unrecorded:
         """Any mark will do."""
 
 
+def marker_of(mark: str) -> bytes:
+    """Return what the marker of this mark holds."""
+    return _HEADER + mark.encode() + b"\n"
+
+
+def mark_of(content: bytes) -> str:
+    """Return the mark that a marker holds, or raise :class:`StoreUnavailable` when it is spoilt."""
+    found = _CONTENT.fullmatch(content)
+    if found is None:
+        raise StoreUnavailable(f"The marker file {MARKER} of the artifact store is spoilt; restore it from a backup.")
+    return found[1].decode("ascii")
+
+
 class MarkedRoot:
     """The root folder, opened anew for each use so that a volume that went away is noticed."""
 
@@ -90,12 +103,7 @@ class MarkedRoot:
                 content = os.read(descriptor, 200)
             finally:
                 os.close(descriptor)
-        found = _CONTENT.fullmatch(content)
-        if found is None:
-            raise StoreUnavailable(
-                f"The marker file {MARKER} of the artifact store is spoilt; restore it from a backup."
-            )
-        return found[1].decode("ascii")
+        return mark_of(content)
 
     def _start(self, root: int) -> str:
         """Mark an empty root as a store; of several processes at once, the first one's mark holds."""
@@ -105,7 +113,7 @@ class MarkedRoot:
             raise self._vanished()
         mark = secrets.token_hex(16)
         with suppress(FileExistsError), PrivateFile(root, MARKER) as file:
-            file.write(_HEADER + mark.encode() + b"\n")
+            file.write(marker_of(mark))
             file.publish()
             return mark
         return self._read(root) or mark

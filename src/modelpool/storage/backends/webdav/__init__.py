@@ -1,0 +1,1 @@
+"""Objects as files of an HTTP server with WebDAV: Apache, nginx and others."""

@@ -1,0 +1,191 @@
+"""Real WebDAV servers from Debian's packages: Apache with mod_dav, and nginx with its dav modules."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from tests.servers.processes import die_with_parent
+
+USER, PASSWORD = "modelpool", "secret"
+_START_DEADLINE_S = 15.0
+_STOP_DEADLINE_S = 15.0
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+_NGINX_DAV = Path("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so")
+_APACHE_MODULES = Path("/usr/lib/apache2/modules")
+
+_NGINX = """
+load_module {dav};
+daemon off;
+{user}
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log;
+events {{ worker_connections 256; }}
+http {{
+  access_log off;
+  dav_ext_lock_zone zone=dav:1m;
+  client_body_temp_path {folder}/tmp; proxy_temp_path {folder}/tmp1; fastcgi_temp_path {folder}/tmp2;
+  uwsgi_temp_path {folder}/tmp3; scgi_temp_path {folder}/tmp4;
+  server {{
+    listen 127.0.0.1:{port};
+    client_max_body_size 0;
+    root {data};
+    auth_basic store; auth_basic_user_file {folder}/htpasswd;
+    location / {{
+      dav_methods PUT DELETE MKCOL COPY MOVE;
+      dav_ext_methods PROPFIND OPTIONS LOCK UNLOCK;
+      dav_ext_lock zone=dav;
+      create_full_put_path on;
+    }}
+  }}
+}}
+"""
+_APACHE = """
+ServerRoot {folder}
+ServerName localhost
+Listen 127.0.0.1:{port}
+PidFile {folder}/apache.pid
+ErrorLog {folder}/apache.log
+Mutex file:{folder}
+{user}
+{modules}
+DavLockDB {folder}/DavLock
+DocumentRoot {data}
+<Directory {data}>
+  Dav On
+  AuthType Basic
+  AuthName store
+  AuthUserFile {folder}/htpasswd
+  Require valid-user
+</Directory>
+"""
+_MODULES = ("mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "dav", "dav_fs")
+
+
+class WebDAVUnavailable(Exception):
+    """There is no such server here; the message says what to install."""
+
+
+@dataclass
+class WebDAV:
+    """A server that can be stopped, killed and started again at the same address with the same files."""
+
+    folder: Path
+    port: int
+    command: list[str] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The folder of all files."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def data(self) -> Path:
+        """Where the server keeps its files."""
+        return self.folder / "data"
+
+    def start(self) -> None:
+        """Start it, and wait until it refuses a stranger."""
+        with (self.folder / "out.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                env={"PATH": os.defpath},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        deadline = time.monotonic() + _START_DEADLINE_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                urlopen(self.url, timeout=2).close()
+            except HTTPError as answer:
+                answer.close()
+                if answer.code == 401:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        logs = "\n".join(path.read_text(errors="replace")[-1500:] for path in self.folder.glob("*.log"))
+        raise AssertionError(f"{self.command[0]} is not ready:\n{logs}")
+
+    def stop(self) -> None:
+        """End it at once, with its workers."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def nginx(folder: Path, port: int) -> list[str]:
+    """Write nginx's configuration and return its command."""
+    program = shutil.which("nginx", path=_PATH)
+    if program is None or not _NGINX_DAV.exists():
+        raise WebDAVUnavailable(
+            "no nginx with dav found; run scripts/test-servers (Debian: nginx libnginx-mod-http-dav-ext)"
+        )
+    user = "user root;" if os.geteuid() == 0 else ""
+    text = _NGINX.format(dav=_NGINX_DAV, folder=folder, data=folder / "data", port=port, user=user)
+    (folder / "nginx.conf").write_text(text)
+    return [program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx.log")]
+
+
+def apache(folder: Path, port: int) -> list[str]:
+    """Write Apache's configuration and return its command."""
+    program = shutil.which("apache2", path=_PATH)
+    if program is None:
+        raise WebDAVUnavailable("no apache2 found; run scripts/test-servers (Debian: apache2)")
+    user = ""
+    if os.geteuid() == 0:
+        user = "User www-data\nGroup www-data"
+        for path in (folder, folder / "data"):
+            shutil.chown(path, "www-data", "www-data")
+    modules = "\n".join(f"LoadModule {name}_module {_APACHE_MODULES}/mod_{name}.so" for name in _MODULES)
+    text = _APACHE.format(folder=folder, data=folder / "data", port=port, user=user, modules=modules)
+    (folder / "apache.conf").write_text(text)
+    return [program, "-f", str(folder / "apache.conf"), "-DFOREGROUND"]
+
+
+@contextmanager
+def serve_webdav(folder: Path, write: Callable[[Path, int], list[str]]) -> Iterator[WebDAV]:
+    """Start a server on a free port with an empty folder and one account; end it. ``write`` is one of the above."""
+    (folder / "data").mkdir(parents=True)
+    (folder / "htpasswd").write_text(f"{USER}:{_digest(PASSWORD)}\n")
+    server = WebDAV(folder, _free_port())
+    server.command = write(folder, server.port)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def _digest(password: str) -> str:
+    """Both servers read the form of LDAP; it is weak, and the password no secret."""
+    return "{SHA}" + base64.b64encode(hashlib.sha1(password.encode(), usedforsecurity=False).digest()).decode()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,248 @@
+"""The S3 store on a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from modelpool.core.artifacts import ArtifactStore, ObjectMissing
+from modelpool.core.errors import StoreUnavailable
+from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS, Check
+from modelpool.storage.backends.s3 import uploads
+from modelpool.storage.backends.s3.client import Bucket
+from modelpool.storage.backends.s3.store import S3Store
+from tests.sandbox import sandbox
+from tests.servers.seaweedfs import (
+    BUCKET,
+    KEY,
+    READER_KEY,
+    READER_SECRET,
+    SECRET,
+    SeaweedFS,
+    SeaweedFSUnavailable,
+    serve_seaweedfs,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SeaweedFS]:
+    try:
+        with serve_seaweedfs(sandbox() / "seaweedfs") as running:
+            yield running
+    except SeaweedFSUnavailable as error:
+        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+            pytest.fail(f"CI must have every server: {error}", pytrace=False)
+        pytest.skip(str(error))
+
+
+Connect = Callable[..., S3Store]
+
+
+@pytest.fixture
+def connect(server: SeaweedFS) -> Connect:
+    """Return a function that gives new handles on the same empty place."""
+    prefix = f"{uuid.uuid4().hex}/"
+
+    def make(**changes: Any) -> S3Store:
+        facts: dict[str, Any] = {"access_key_id": KEY, "secret_access_key": SECRET, "region": "us-east-1"}
+        return S3Store(Bucket("bucket", BUCKET, prefix=prefix, endpoint=server.endpoint, **(facts | changes)))
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the contract's objects of some MiB be sent in parts; S3 itself wants 5 MiB, SeaweedFS does not mind."""
+    for module in ("uploads", "store"):
+        monkeypatch.setattr(f"modelpool.storage.backends.s3.{module}.PART_BYTES", MIB // 2)
+
+
+def new_key() -> str:
+    return f"{uuid.uuid4().hex}/{uuid.uuid4().hex}"
+
+
+def read(store: ArtifactStore, key: str, **span: int) -> bytes:
+    with store.open(key, **span) as pieces:
+        return b"".join(pieces)
+
+
+@pytest.mark.parametrize("check", [*STORE_CHECKS, *PROCESS_CHECKS], ids=lambda check: check.__name__)
+def test_contract(check: Check, connect: Connect) -> None:
+    check(connect)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"secret_access_key": "wrong"}, "correct stores.bucket.access_key_id and stores.bucket.secret_access_key"),
+        ({"access_key_id": "nobody"}, "does not know the access key"),
+        ({"name": "nowhere"}, "no such bucket; correct stores.bucket.bucket"),
+        ({"endpoint": "http://127.0.0.1:9"}, "does not answer"),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_setting(server: SeaweedFS, changes: dict[str, str], words: str) -> None:
+    facts = {"access_key_id": KEY, "secret_access_key": SECRET, "endpoint": server.endpoint, "name": BUCKET}
+    with pytest.raises(StoreUnavailable, match=words) as refused:
+        S3Store(Bucket(alias="bucket", region="us-east-1", **(facts | changes))).check()
+    assert SECRET not in str(refused.value)
+
+
+def test_a_key_that_may_only_read_does_not_pass_the_check(connect: Connect) -> None:
+    store = connect()
+    store.check()
+    key = new_key()
+    store.put(key, [b"data"])
+    reader = connect(access_key_id=READER_KEY, secret_access_key=READER_SECRET)
+    assert read(reader, key) == b"data"
+    with pytest.raises(StoreUnavailable, match="access key may not"):
+        reader.check()
+
+
+def test_no_credentials_are_said(server: SeaweedFS, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(StoreUnavailable, match=r"set stores\.bucket\.access_key_id"):
+        S3Store(Bucket("bucket", BUCKET, endpoint=server.endpoint, region="us-east-1")).check()
+
+
+def test_credentials_of_the_environment_are_used(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    connect(access_key_id=None, secret_access_key=None).check()
+
+
+def test_an_upload_that_was_killed_is_taken_back(connect: Connect) -> None:
+    connect().check()
+    key = new_key()
+
+    def chunks() -> Iterator[bytes]:
+        yield os.urandom(2 * MIB)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(lambda: connect().put(key, chunks())) == -signal.SIGKILL
+    store = connect()
+    assert store.sweep_partial(older_than_s=60) == 0
+    assert store.sweep_partial(older_than_s=-60) == 1
+    assert store.sweep_partial(older_than_s=-60) == 0
+    assert list(store.list()) == []
+
+
+def test_uploads_and_objects_of_others_are_left_alone(connect: Connect) -> None:
+    store = connect()
+    store.check()
+    with store._connection.asked("test") as s3:
+        where = {"Bucket": BUCKET, "Key": f"{store._bucket.prefix}notes/today.txt"}
+        s3.put_object(**where, Body=b"mine")
+        upload = s3.create_multipart_upload(**where)
+        assert store.sweep_partial(older_than_s=-60) == 0
+        s3.abort_multipart_upload(**where, UploadId=upload["UploadId"])
+    assert list(store.list()) == []
+
+
+def test_another_bucket_is_not_taken_for_the_store(connect: Connect) -> None:
+    connect().check()
+
+    class Expecting:
+        def may_start_empty(self) -> bool:
+            return False
+
+        def accept(self, mark: str) -> None:
+            raise StoreUnavailable("another mark")
+
+    store = connect()
+    elsewhere = Bucket("bucket", BUCKET, "elsewhere/", store._bucket.endpoint, "us-east-1", KEY, SECRET)
+    with pytest.raises(StoreUnavailable, match=r"correct stores\.bucket\.bucket|Correct"):
+        S3Store(elsewhere, record=Expecting()).check()
+    with pytest.raises(StoreUnavailable, match="another mark"):
+        S3Store(store._bucket, record=Expecting()).check()
+
+
+def test_a_signed_address_downloads_without_a_key(connect: Connect) -> None:
+    store, key = connect(), new_key()
+    store.put(key, [b"data"])
+    url = store.signed_url(key, expires_s=60, filename="model.onnx", media_type="application/octet-stream")
+    with urlopen(url, timeout=10) as answer:
+        assert answer.read() == b"data"
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="model.onnx"'
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(url.replace("X-Amz-Signature=", "X-Amz-Signature=0"), timeout=10)
+
+
+def test_a_server_that_goes_and_comes_back(server: SeaweedFS, connect: Connect) -> None:
+    store, key = connect(), new_key()
+    data = os.urandom(3 * MIB)
+    store.put(key, [data])
+
+    def chunks() -> Iterator[bytes]:
+        yield data
+        server.kill()
+        yield data
+
+    lost = new_key()
+    try:
+        with pytest.raises(StoreUnavailable):
+            store.put(lost, chunks())
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            store.check()
+    finally:
+        server.start()
+    assert read(store, key) == data
+    with pytest.raises(ObjectMissing):
+        store.stat(lost)
+    store.sweep_partial(older_than_s=-60)
+    store.put(lost, [b"again"])
+    assert [found.key for found in store.list()] == sorted([key, lost])
+
+
+def test_memory_stays_constant(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("uploads", "store"):
+        monkeypatch.setattr(f"modelpool.storage.backends.s3.{module}.PART_BYTES", 8 * MIB)
+    store, key, size = connect(), new_key(), 160
+    piece = os.urandom(MIB)
+    store.check()
+
+    def work() -> None:
+        before = peak_bytes()
+        store.put(key, (piece for _ in range(size)))
+        with store.open(key) as pieces:
+            assert sum(len(found) for found in pieces) == size * MIB
+        os._exit(0 if peak_bytes() - before < 64 * MIB else 3)
+
+    assert in_child(work) == 0
+    assert store.stat(key).size_bytes == size * MIB
+
+
+def peak_bytes() -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) << 10
+
+
+def in_child(call: Callable[[], object]) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        try:
+            call()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_parts_are_exact() -> None:
+    assert list(uploads.cut([])) == [b""]
+    assert [len(part) for part in uploads.cut([b"x" * (MIB // 2), b"", b"y"])] == [MIB // 2, 1]
+    assert [len(part) for part in uploads.cut([b"x" * MIB])] == [MIB // 2, MIB // 2]
