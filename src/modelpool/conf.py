@@ -199,7 +199,9 @@ class MemoryStoreSettings(_Table, frozen=True, tag_field="kind", tag="memory"):
     """``kind = "memory"``: gone with the process; for tests."""
 
 
-StoreSettings = FilesystemStoreSettings | DatabaseStoreSettings | S3StoreSettings | HttpStoreSettings | MemoryStoreSettings
+StoreSettings = (
+    FilesystemStoreSettings | DatabaseStoreSettings | S3StoreSettings | HttpStoreSettings | MemoryStoreSettings
+)
 
 
 def _default_stores() -> dict[str, StoreSettings]:

@@ -17,6 +17,9 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from botocore.exceptions import ClientError
+from botocore.session import Session
+
 from tests.servers.processes import die_with_parent
 
 BUCKET = "models"
@@ -87,6 +90,23 @@ class SeaweedFS:
             "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false",
         ]  # fmt: skip
 
+    def _has_bucket(self) -> bool:
+        """The bucket is made some moments after the server answers."""
+        client = Session().create_client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+        )
+        try:
+            client.head_bucket(Bucket=BUCKET)
+        except ClientError:
+            return False
+        finally:
+            client.close()
+        return True
+
     def _wait(self) -> None:
         """An open port is not yet a server: wait until it refuses a stranger to the bucket."""
         deadline = time.monotonic() + _START_DEADLINE_S
@@ -95,7 +115,7 @@ class SeaweedFS:
                 urlopen(f"{self.endpoint}/{BUCKET}", timeout=2).close()
             except HTTPError as answer:
                 answer.close()
-                if answer.code == 403:
+                if answer.code == 403 and self._has_bucket():
                     return
             except OSError:
                 pass

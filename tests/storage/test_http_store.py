@@ -253,8 +253,7 @@ def test_one_that_cannot_be_right_ends(faulty: WebDAVStore, faults: list[str], w
     [
         "no xml",
         '<!DOCTYPE x [<!ENTITY a "aaaa">]><multistatus xmlns="DAV:">&a;</multistatus>',
-        '<multistatus xmlns="DAV:"><response><href>/a/</href><propstat><prop><getcontentlength>x</getcontentlength>'
-        "</prop></propstat></response></multistatus>",
+        '<m xmlns="DAV:"><response><href>/a/</href><getcontentlength>x</getcontentlength></response></m>',
         "<multistatus",
     ],
 )

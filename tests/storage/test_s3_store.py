@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
+import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -61,13 +64,6 @@ def connect(server: SeaweedFS) -> Connect:
         return S3Store(Bucket("bucket", BUCKET, prefix=prefix, endpoint=server.endpoint, **(facts | changes)))
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the contract's objects of some MiB be sent in parts; S3 itself wants 5 MiB, SeaweedFS does not mind."""
-    for module in ("uploads", "store"):
-        monkeypatch.setattr(f"modelpool.storage.backends.s3.{module}.PART_BYTES", MIB // 2)
 
 
 def new_key() -> str:
@@ -129,7 +125,7 @@ def test_an_upload_that_was_killed_is_taken_back(connect: Connect) -> None:
     key = new_key()
 
     def chunks() -> Iterator[bytes]:
-        yield os.urandom(2 * MIB)
+        yield os.urandom(9 * MIB)
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert in_child(lambda: connect().put(key, chunks())) == -signal.SIGKILL
@@ -183,13 +179,13 @@ def test_a_signed_address_downloads_without_a_key(connect: Connect) -> None:
 
 def test_a_server_that_goes_and_comes_back(server: SeaweedFS, connect: Connect) -> None:
     store, key = connect(), new_key()
-    data = os.urandom(3 * MIB)
+    data = os.urandom(9 * MIB)
     store.put(key, [data])
 
     def chunks() -> Iterator[bytes]:
         yield data
         server.kill()
-        yield data
+        yield from [data] * 3
 
     lost = new_key()
     try:
@@ -207,9 +203,7 @@ def test_a_server_that_goes_and_comes_back(server: SeaweedFS, connect: Connect) 
     assert [found.key for found in store.list()] == sorted([key, lost])
 
 
-def test_memory_stays_constant(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("uploads", "store"):
-        monkeypatch.setattr(f"modelpool.storage.backends.s3.{module}.PART_BYTES", 8 * MIB)
+def test_memory_stays_constant(connect: Connect) -> None:
     store, key, size = connect(), new_key(), 160
     piece = os.urandom(MIB)
     store.check()
@@ -242,7 +236,61 @@ def in_child(call: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+@pytest.mark.parametrize("size", [8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 20 * MIB + 7])
+def test_what_is_sent_in_parts_is_one_object(connect: Connect, size: int) -> None:
+    store, key, other = connect(), new_key(), connect()
+    data = os.urandom(size)
+    seen: list[object] = []
+
+    def chunks() -> Iterator[bytes]:
+        for at in range(0, size, 700_001):
+            yield data[at : at + 700_001]
+        seen.append(list(other.list()))
+
+    stored = store.put(key, chunks())
+    assert (stored.size_bytes, stored.sha256) == (size, hashlib.sha256(data).hexdigest())
+    assert seen == [[]]
+    assert read(other, key) == data
+    assert read(other, key, start=8 * MIB - 5, stop=8 * MIB + 5) == data[8 * MIB - 5 : 8 * MIB + 5]
+    with pytest.raises(FileExistsError):
+        store.put(key, [data])
+    assert store.sweep_partial(older_than_s=-60) == 0
+
+
+def test_a_sender_that_fails_between_parts_leaves_nothing(connect: Connect) -> None:
+    store, error = connect(), OSError("the client went away")
+
+    def chunks() -> Iterator[bytes]:
+        yield os.urandom(9 * MIB)
+        raise error
+
+    with pytest.raises(OSError, match="went away"):
+        store.put(new_key(), chunks())
+    assert store.sweep_partial(older_than_s=-60) == 0
+
+
+def test_of_several_that_send_parts_one_wins(connect: Connect) -> None:
+    key, barrier = new_key(), threading.Barrier(4)
+
+    def put(number: int) -> BaseException | None:
+        data = bytes([number]) * (9 * MIB)
+        store = connect()
+        barrier.wait(30)
+        try:
+            store.put(key, [data])
+        except FileExistsError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(4) as threads:
+        outcomes = list(threads.map(put, range(4)))
+    assert outcomes.count(None) == 1
+    assert read(connect(), key) == bytes([outcomes.index(None)]) * (9 * MIB)
+    assert connect().sweep_partial(older_than_s=-60) == 0
+
+
 def test_parts_are_exact() -> None:
+    part = uploads.PART_BYTES
     assert list(uploads.cut([])) == [b""]
-    assert [len(part) for part in uploads.cut([b"x" * (MIB // 2), b"", b"y"])] == [MIB // 2, 1]
-    assert [len(part) for part in uploads.cut([b"x" * MIB])] == [MIB // 2, MIB // 2]
+    assert [len(found) for found in uploads.cut([b"x" * part, b"", b"y"])] == [part, 1]
+    assert [len(found) for found in uploads.cut([b"x" * (2 * part)])] == [part, part]

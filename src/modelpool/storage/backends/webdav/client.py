@@ -26,7 +26,10 @@ _MAY_NOT = frozenset({403, 405, 501})
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Where the files are and how to get there; ``alias`` is the store's, which messages name, ``url`` ends with ``/``."""
+    """Where the files are and how to get there.
+
+    ``alias`` is the store's, which messages name; ``url`` ends with ``/``.
+    """
 
     alias: str
     url: str

@@ -87,5 +87,10 @@ class Files:
 
     def _make_folder(self, path: str) -> None:
         """Make a folder unless it is there: 405 says that it is, and one server answers 201 all the same."""
-        if self._connection.ask("PROPFIND", path, doing="find a folder", accept=(207, 404), headers={"Depth": "0"}).status_code == 404:
+        if (
+            self._connection.ask(
+                "PROPFIND", path, doing="find a folder", accept=(207, 404), headers={"Depth": "0"}
+            ).status_code
+            == 404
+        ):
             self._connection.ask("MKCOL", path, doing="make a folder", accept=(200, 201, 405))

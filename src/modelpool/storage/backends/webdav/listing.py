@@ -51,12 +51,11 @@ def list_folder(connection: Connection, path: str) -> Listing | None:
     if answer.status_code == 404:
         return None
     itself = _path_of(connection.url_of(path))
-    entries = [entry for entry in _entries(answer.content) if entry[0] != itself]
-    return Listing(sorted((entry for _, entry in entries), key=lambda entry: entry.name), _date(answer.headers))
+    entries = [entry for path_of_entry, entry in _entries(answer.content) if path_of_entry != itself]
+    return Listing(sorted(entries, key=lambda entry: entry.name), _moment(answer.headers.get("date")))
 
 
-def _date(headers: object) -> datetime:
-    text = getattr(headers, "get", dict)("date")
+def _moment(text: str | None) -> datetime:
     return parsedate_to_datetime(text) if text else datetime.now(UTC)
 
 
@@ -73,12 +72,11 @@ def _entries(document: bytes) -> Iterator[tuple[str, Entry]]:
 
 
 def _entry(path: str, response: ElementTree.Element) -> Entry:
-    modified = response.findtext(f".//{_DAV}getlastmodified")
     return Entry(
         name=path.rpartition("/")[2],
         is_folder=response.find(f".//{_DAV}resourcetype/{_DAV}collection") is not None,
         size_bytes=int(response.findtext(f".//{_DAV}getcontentlength") or 0),
-        modified_at=parsedate_to_datetime(modified) if modified else datetime.now(UTC),
+        modified_at=_moment(response.findtext(f".//{_DAV}getlastmodified")),
     )
 
 

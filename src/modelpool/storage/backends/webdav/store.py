@@ -11,12 +11,12 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from modelpool.core.artifacts import CHUNK_BYTES, ArtifactStore, ObjectMissing, StoredBytes, StoredObject, check_key
-from modelpool.core.errors import ModelpoolError, StoreUnavailable
+from modelpool.core.errors import StoreUnavailable
 from modelpool.storage.backends.marker import MarkRecord, Unrecorded
 from modelpool.storage.backends.webdav.client import Connection, Share
 from modelpool.storage.backends.webdav.files import UPLOADS, Files
