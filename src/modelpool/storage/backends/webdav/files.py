@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 
 from modelpool.core.errors import ModelpoolError, StoreUnavailable
 from modelpool.storage.backends.webdav.client import Connection
-from modelpool.storage.backends.webdav.listing import Listing, list_folder
+from modelpool.storage.backends.webdav.listing import Entry, Listing, find_entry, list_folder
 
 UPLOADS = ".uploads/"
 """The folder of files that do not have their name yet."""
@@ -20,20 +21,19 @@ class Files:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def head(self, path: str) -> Mapping[str, str] | None:
-        """Return the headers of a file, ``None`` where there is none."""
+    def find(self, path: str) -> Entry | None:
+        """Return a file's size and time, ``None`` where there is none; Apache is silent on the size of empty ones."""
         answer = self._connection.ask("HEAD", path, doing="find a file", accept=(200, 404))
-        return answer.headers if answer.status_code == 200 else None
-
-    def size_of(self, path: str) -> int | None:
-        """Return a file's size, ``None`` where there is none."""
-        found = self.head(path)
-        if found is None:
+        if answer.status_code == 404:
             return None
         try:
-            return int(found["content-length"])
-        except (KeyError, ValueError) as error:
-            raise StoreUnavailable("The artifact store's server does not tell a file's size.") from error
+            size, modified = (
+                int(answer.headers["content-length"]),
+                parsedate_to_datetime(answer.headers["last-modified"]),
+            )
+        except (KeyError, ValueError):
+            return find_entry(self._connection, path)
+        return Entry(path.rpartition("/")[2], is_folder=False, size_bytes=size, modified_at=modified)
 
     def read(self, path: str) -> bytes | None:
         """Return a small file, ``None`` where there is none."""
@@ -83,14 +83,9 @@ class Files:
             raise StoreUnavailable("The artifact store lost a file while it was finished; send it again.")
 
     def _was_moved(self, source: str, target: str) -> bool:
-        return self.head(source) is None and self.head(target) is not None
+        return self.find(source) is None and self.find(target) is not None
 
     def _make_folder(self, path: str) -> None:
-        """Make a folder unless it is there: 405 says that it is, and one server answers 201 all the same."""
-        if (
-            self._connection.ask(
-                "PROPFIND", path, doing="find a folder", accept=(207, 404), headers={"Depth": "0"}
-            ).status_code
-            == 404
-        ):
+        """Make a folder unless it is there; somebody else may make it at the same moment, which is 405."""
+        if find_entry(self._connection, path) is None:
             self._connection.ask("MKCOL", path, doing="make a folder", accept=(200, 201, 405))

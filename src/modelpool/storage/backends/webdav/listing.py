@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 from modelpool.core.errors import StoreUnavailable
 from modelpool.storage.backends.webdav.client import Connection
+
+if TYPE_CHECKING:
+    import httpx
 
 _MAX_BYTES = 256 << 20
 _DAV = "{DAV:}"
@@ -40,19 +44,30 @@ class Listing:
 
 def list_folder(connection: Connection, path: str) -> Listing | None:
     """Return what is in a folder, whose path ends with ``/`` or is empty; ``None`` where there is no such folder."""
+    answer = _ask(connection, path, depth="1")
+    if answer is None:
+        return None
+    itself = _path_of(connection.url_of(path))
+    entries = [entry for path_of_entry, entry in _entries(answer.content) if path_of_entry != itself]
+    return Listing(sorted(entries, key=lambda entry: entry.name), _moment(answer.headers.get("date")))
+
+
+def find_entry(connection: Connection, path: str) -> Entry | None:
+    """Return what the server says of one file or folder."""
+    answer = _ask(connection, path, depth="0")
+    return None if answer is None else next((entry for _, entry in _entries(answer.content)), None)
+
+
+def _ask(connection: Connection, path: str, *, depth: str) -> httpx.Response | None:
     answer = connection.ask(
         "PROPFIND",
         path,
         doing="list its files",
         accept=(207, 404),
-        headers={"Depth": "1", "Content-Type": "application/xml"},
+        headers={"Depth": depth, "Content-Type": "application/xml"},
         content=_QUESTION,
     )
-    if answer.status_code == 404:
-        return None
-    itself = _path_of(connection.url_of(path))
-    entries = [entry for path_of_entry, entry in _entries(answer.content) if path_of_entry != itself]
-    return Listing(sorted(entries, key=lambda entry: entry.name), _moment(answer.headers.get("date")))
+    return None if answer.status_code == 404 else answer
 
 
 def _moment(text: str | None) -> datetime:

@@ -12,7 +12,6 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from modelpool.core.artifacts import CHUNK_BYTES, ArtifactStore, ObjectMissing, StoredBytes, StoredObject, check_key
@@ -46,11 +45,12 @@ class WebDAVStore(ArtifactStore):
         """Send it under a private name, compare its size, then move it to its own."""
         check_key(key)
         self._marked.prove()
-        if self._files.size_of(key) is not None:
+        if self._files.find(key) is not None:
             raise FileExistsError(key)
         counted = _Counted(chunks)
         with self._files.uploaded(iter(counted)) as private:
-            if self._files.size_of(private) != counted.size_bytes:
+            kept = self._files.find(private)
+            if kept is None or kept.size_bytes != counted.size_bytes:
                 raise StoreUnavailable("The artifact store did not keep the file that it took; nothing was changed.")
             reach("file.synced")
             self._files.move(private, key)
@@ -69,13 +69,10 @@ class WebDAVStore(ArtifactStore):
         """Ask for its head."""
         check_key(key)
         self._marked.prove()
-        head = self._files.head(key)
-        if head is None:
+        found = self._files.find(key)
+        if found is None:
             raise ObjectMissing(f"The artifact store has no object {key}.")
-        try:
-            return StoredObject(key, int(head["content-length"]), parsedate_to_datetime(head["last-modified"]))
-        except (KeyError, ValueError) as error:
-            raise StoreUnavailable("The artifact store's server does not tell a file's size and time.") from error
+        return StoredObject(key, found.size_bytes, found.modified_at)
 
     def delete(self, key: str) -> None:
         """Delete it; the tenant's folder stays."""
