@@ -82,7 +82,7 @@ class TestRealServers:
             connect(url=f"{server.url}nowhere/").check()
 
     def test_a_folder_with_other_things_is_no_store(self, server: WebDAV, connect: Connect) -> None:
-        url = f"{connect()._connection.share.url}"
+        url = f"{connect()._files._connection.share.url}"
         assert httpx.put(f"{url}notes.txt", content=b"mine", auth=(USER, PASSWORD)).status_code == 201
         with pytest.raises(StoreUnavailable, match="no marker"):
             connect().check()
@@ -210,8 +210,8 @@ def faulty() -> Iterator[WebDAVStore]:
         thread.start()
         store = WebDAVStore(Share("dav", f"http://127.0.0.1:{server.server_port}/", timeout_s=1.0))
         yield store
-        assert store._connection._client is not None
-        store._connection._client.close()
+        assert store._files._connection._client is not None
+        store._files._connection._client.close()
         server.shutdown()
         thread.join()
 

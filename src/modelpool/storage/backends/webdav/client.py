@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from modelpool.core.errors import ConfigurationError, ModelpoolError, StorageQuotaExceeded, StoreUnavailable
+from modelpool.core.errors import ConfigurationError, ModelpoolError
+from modelpool.storage.backends.webdav.refusals import is_passing, refusal, silence, unavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -19,9 +21,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 _PAUSE_S = 0.2
 _CONNECTIONS = 32
-_PASSING = frozenset({502, 503, 504})
-_FULL = frozenset({413, 507})
-_MAY_NOT = frozenset({403, 405, 501})
+_MAX_ANSWER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,15 @@ class Share:
     ca_file: str | None = None
     connect_timeout_s: float = 3.0
     timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer; headers are looked up in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class Connection:
@@ -59,65 +68,81 @@ class Connection:
         accept: Iterable[int],
         headers: dict[str, str] | None = None,
         content: bytes | Iterable[bytes] | None = None,
-    ) -> httpx.Response:
+        max_bytes: int = _MAX_ANSWER_BYTES,
+    ) -> Answer:
         """Return the whole answer, whose status is one of ``accept``; ``doing`` completes "could not …".
 
-        What may be asked twice is tried a few times, which a body that is streamed may not.
+        What may be asked twice is tried a few times, which a body that is streamed may not. An answer of more than
+        ``max_bytes`` is not read.
         """
         attempts = _ATTEMPTS if content is None or isinstance(content, bytes) else 1
         wanted = frozenset(accept)
 
-        def send() -> httpx.Response:
-            return self._get().request(method, path, headers=headers, content=content)
+        def send() -> Answer:
+            client = self._get()
+            request = client.build_request(method, path, headers=headers, content=content)
+            response = client.send(request, stream=True)
+            try:
+                return Answer(response.status_code, response.headers, self._read(response, doing, max_bytes))
+            finally:
+                response.close()
 
-        response = self._try(send, doing, attempts, wanted)
-        if response.status_code not in wanted:
-            raise self.refusal(response.status_code, doing)
-        return response
+        answer = self._try(send, doing, attempts, wanted)
+        if answer.status not in wanted:
+            raise self.refusal(answer.status, doing)
+        return answer
 
     @contextmanager
     def streamed(self, path: str, *, doing: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
         """GET without reading the body; the status is the caller's to look at."""
         import httpx
 
-        def send() -> httpx.Response:
-            client = self._get()
-            return client.send(client.build_request("GET", path, headers=headers), stream=True)
+        opened: list[httpx.Response] = []
 
-        response = self._try(send, doing, _ATTEMPTS, frozenset())
+        def send() -> Answer:
+            client = self._get()
+            response = client.send(client.build_request("GET", path, headers=headers), stream=True)
+            opened.append(response)
+            return Answer(response.status_code, response.headers, b"")
+
         try:
-            yield response
-        except httpx.TransportError as error:
-            raise self._silence(doing, error) from error
+            self._try(send, doing, _ATTEMPTS, frozenset())
+            yield opened[-1]
+        except httpx.RequestError as error:
+            raise silence(self.share.alias, self.share.url, doing, error) from error
         finally:
-            response.close()
+            for response in opened:
+                response.close()
 
     def refusal(self, status: int, doing: str) -> ModelpoolError:
         """Return our error for a status that was not hoped for."""
-        if status in _FULL:
-            return StorageQuotaExceeded(f"The artifact store could not {doing}: its server has no room left.")
-        return self._unavailable(doing, self._reason(status), f"status {status}")
+        return refusal(self.share.alias, self.share.url, status, doing)
 
     def url_of(self, path: str) -> str:
-        """Return the address of a path, as the header ``Destination`` wants it."""
+        """Return the whole address of a path, as ``Destination`` has to be for Apache."""
         return self.share.url + path
 
-    def _try(
-        self, send: Callable[[], httpx.Response], doing: str, attempts: int, wanted: frozenset[int]
-    ) -> httpx.Response:
+    def _try(self, send: Callable[[], Answer], doing: str, attempts: int, wanted: frozenset[int]) -> Answer:
         import httpx
 
         for attempt in range(1, attempts + 1):
             try:
-                response = send()
-                if response.status_code not in _PASSING or response.status_code in wanted or attempt == attempts:
-                    return response
-                response.close()
-            except httpx.TransportError as error:
+                answer = send()
+                if not is_passing(answer.status) or answer.status in wanted or attempt == attempts:
+                    return answer
+            except httpx.RequestError as error:
                 if attempt == attempts:
-                    raise self._silence(doing, error) from error
-            time.sleep(_PAUSE_S * attempt * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+                    raise silence(self.share.alias, self.share.url, doing, error) from error
+            pause(attempt)
         raise AssertionError("unreachable")
+
+    def _read(self, response: httpx.Response, doing: str, max_bytes: int) -> bytes:
+        gathered = bytearray()
+        for piece in response.iter_raw():
+            gathered += piece
+            if len(gathered) > max_bytes:
+                raise unavailable(self.share.url, doing, "its server's answer has no end", f"over {max_bytes} bytes")
+        return bytes(gathered)
 
     def _get(self) -> httpx.Client:
         with self._lock:
@@ -136,44 +161,27 @@ class Connection:
         share = self.share
         auth = None if share.username is None else httpx.BasicAuth(share.username, share.password or "")
         headers = {} if share.bearer_token is None else {"Authorization": f"Bearer {share.bearer_token}"}
-        verify: Any = True
-        if share.ca_file is not None:
-            import ssl
-
-            try:
-                verify = ssl.create_default_context(cafile=share.ca_file)
-            except OSError as error:
-                raise ConfigurationError(f"stores.{share.alias}.ca_file: {share.ca_file} cannot be read") from error
         return httpx.Client(
             base_url=share.url,
             auth=auth,
             headers={**headers, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(share.timeout_s, connect=share.connect_timeout_s),
             limits=httpx.Limits(max_connections=_CONNECTIONS),
-            verify=verify,
+            verify=_trust(share) if share.url.startswith("https:") else True,
+            follow_redirects=False,
             trust_env=False,
         )
 
-    # --- errors -------------------------------------------------------------------------------------------------------
 
-    def _silence(self, doing: str, error: Exception) -> StoreUnavailable:
-        return self._unavailable(doing, "its server does not answer, or broke off", type(error).__name__)
+def pause(attempt: int) -> None:
+    """Wait before the next attempt, each time longer and never as long as others."""
+    time.sleep(_PAUSE_S * attempt * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
 
-    def _unavailable(self, doing: str, reason: str, note: str) -> StoreUnavailable:
-        found = StoreUnavailable(f"The artifact store could not {doing}: {reason}.")
-        found.add_note(f"at {self.share.url}; {note}")
-        return found
 
-    def _reason(self, status: int) -> str:
-        alias = self.share.alias
-        if status == 401:
-            return (
-                f"its server refuses the credentials; correct stores.{alias}.username and .password, or .bearer_token"
-            )
-        if status in _MAY_NOT:
-            return f"its server does not allow it (status {status}); let the account write, and enable WebDAV"
-        if status in (404, 409):
-            return f"there is no such folder; make it, or correct stores.{alias}.url"
-        if 300 <= status < 400:
-            return f"its server sends us elsewhere (status {status}); correct stores.{alias}.url"
-        return f"its server answered with status {status}"
+def _trust(share: Share) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=share.ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"stores.{share.alias}.ca_file: {share.ca_file} cannot be read as certificates; name a PEM file"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from contextlib import suppress
@@ -23,7 +24,10 @@ class MarkedShare:
         self._until = float("-inf")
 
     def prove(self, *, is_fresh: bool = False) -> None:
-        """Raise :class:`StoreUnavailable` when the marker is missing or is another one."""
+        """Raise :class:`StoreUnavailable` when the marker is missing or is another one.
+
+        ``is_fresh`` looks in any case: before it is said that something is not there, or that it now is.
+        """
         if not is_fresh and time.monotonic() < self._until:
             return
         content = self._files.read(MARKER)
@@ -32,7 +36,7 @@ class MarkedShare:
 
     def _start(self) -> str:
         """Mark a share that holds nothing of ours; of several processes at once, the first one's mark holds."""
-        if self._holds_anything() or not self._record.may_start_empty():
+        if self._was_proven() or self._holds_anything() or not self._record.may_start_empty():
             content = self._files.read(MARKER)
             if content is None:
                 raise StoreUnavailable(
@@ -40,12 +44,13 @@ class MarkedShare:
                     f"stores.{self._alias}.url. Nothing is read or written until then."
                 )
             return mark_of(content)
-        with (
-            suppress(FileExistsError),
-            self._files.uploaded(iter([marker_of(secrets.token_hex(16))])) as private,
-        ):
-            self._files.move(private, MARKER)
+        marker = marker_of(secrets.token_hex(16))
+        with suppress(FileExistsError), self._files.uploaded([marker]) as private:
+            self._files.move(private, MARKER, sha256=hashlib.sha256(marker).hexdigest())
         return mark_of(self._files.read(MARKER) or b"")
+
+    def _was_proven(self) -> bool:
+        return self._until > float("-inf")
 
     def _holds_anything(self) -> bool:
         found = self._files.list()
