@@ -173,6 +173,8 @@ class S3StoreSettings(_Table, frozen=True, tag_field="kind", tag="s3"):
     path_style: bool = True
     connect_timeout: Duration = Duration(3)
     timeout: Duration = Duration(10)
+    redirect_downloads: bool = False
+    redirect_lifetime: Duration = Duration(300)
 
 
 class HttpStoreSettings(_Table, frozen=True, tag_field="kind", tag="http"):

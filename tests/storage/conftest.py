@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modelpool import conf
+from tests.sandbox import sandbox
+from tests.servers.seaweedfs import SeaweedFS, SeaweedFSUnavailable, serve_seaweedfs
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[SeaweedFS]:
+    """A real S3 server with an empty bucket; whoever stops it starts it again."""
+    try:
+        with serve_seaweedfs(sandbox() / "seaweedfs") as running:
+            yield running
+    except SeaweedFSUnavailable as error:
+        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+            pytest.fail(f"CI must have every server: {error}", pytrace=False)
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)

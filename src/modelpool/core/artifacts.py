@@ -49,7 +49,8 @@ class ArtifactStore(ABC):
     """Immutable objects under keys ``<tenant id>/<artifact id>``, both 32 hexadecimal digits.
 
     Methods that must be written: :meth:`put`, :meth:`open`, :meth:`stat`, :meth:`delete`, :meth:`list`, :meth:`check`.
-    May be overridden: :meth:`local_path`, :meth:`sweep_partial`, :attr:`is_remote`.
+    May be overridden: :meth:`local_path`, :meth:`sweep_partial`, :meth:`download_url`,
+    :attr:`is_remote`.
 
     All raise :class:`~modelpool.core.errors.StoreUnavailable` when the store does not answer (a vanished mount is
     that, never an empty store), :class:`ObjectMissing` when it answers and has no such object, and ``ValueError``
@@ -89,6 +90,13 @@ class ArtifactStore(ABC):
 
     def local_path(self, key: str) -> Path | None:
         """Return a readable path of the object on this machine, or ``None`` where the store has none."""
+        return None
+
+    def download_url(self, key: str, *, filename: str) -> str | None:
+        """Return an address that a client may fetch the object from for a while, as an attachment of that name.
+
+        ``None`` where the store has no such addresses, or its operator does not want clients to come to it.
+        """
         return None
 
     def sweep_partial(self, *, older_than_s: float) -> int:

@@ -13,11 +13,11 @@ from modelpool.core.problems import build_problem
 from modelpool.http.errors import problem_response
 from modelpool.http.ranges import asked_range, is_unchanged
 from modelpool.storage.models import Artifact
-from modelpool.storage.services import open_artifact
+from modelpool.storage.services import download_url, open_artifact
 
 
 def send_artifact(request: HttpRequest, artifact: Artifact, *, filename: str) -> HttpResponseBase:
-    """Answer GET or HEAD: 200, 206, 304 or 416; ``ETag`` is the sha256.
+    """Answer GET or HEAD: 200, 206, 304, 307 to the store itself, or 416; ``ETag`` is the sha256.
 
     The first piece is read before the head is sent, so that a store which does not answer is a 503. A file that turns
     out to be corrupt ends short of the length that the head declares, which no client takes for a whole one.
@@ -31,6 +31,10 @@ def send_artifact(request: HttpRequest, artifact: Artifact, *, filename: str) ->
         response = problem_response(problem)
         response["Content-Range"] = f"bytes */{artifact.size_bytes}"
         return response
+    url = download_url(artifact, filename=filename) if request.method == "GET" else None
+    if url is not None:
+        redirect = HttpResponse(status=307, headers={"Location": url})
+        return _with_headers(redirect, etag=etag, filename=filename)
     pieces = iter(()) if request.method == "HEAD" else _pieces(artifact, wanted.start, wanted.stop)
     body = StreamingHttpResponse(
         pieces, status=200 if wanted.is_whole else 206, content_type="application/octet-stream"

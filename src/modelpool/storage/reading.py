@@ -74,6 +74,19 @@ def open_copy(artifact: Artifact, *, start: int = 0, stop: int | None = None) ->
         )
 
 
+def download_url(artifact: Artifact, *, filename: str) -> str | None:
+    """Return where a client may fetch the file itself, ``None`` where it comes through us.
+
+    An artifact whose object is not there, or whose store does not answer, comes through us as well: from another copy.
+    """
+    store = get_store(artifact.store)
+    try:
+        url = store.download_url(artifact.key, filename=filename)
+        return url if url is not None and store.stat(artifact.key).size_bytes == artifact.size_bytes else None
+    except (StoreUnavailable, ArtifactCorrupt):
+        return None
+
+
 def first_good(artifact: Artifact, read: Callable[[Artifact], T]) -> T:
     """Read at the artifact's place, and where that fails wherever else the database knows it to be."""
     try:

@@ -18,7 +18,7 @@ from modelpool.core.errors import ArtifactCorrupt, Conflict, InvalidField, Model
 from modelpool.storage.failpoints import reach
 from modelpool.storage.models import Artifact
 from modelpool.storage.quotas import Reservation, storage_quota, storage_used
-from modelpool.storage.reading import copy_to_file, open_artifact, read_artifact
+from modelpool.storage.reading import copy_to_file, download_url, open_artifact, read_artifact
 from modelpool.storage.stores import get_store
 from modelpool.storage.sweeping import Sweep, SweepReport, remove_bytes
 from modelpool.storage.transfers import Progress, TransferReport, copy_files, move_files
@@ -35,6 +35,7 @@ __all__ = [
     "copy_to_file",
     "delete_artifacts",
     "discard_artifact",
+    "download_url",
     "get_store",
     "mark_ready",
     "move_files",

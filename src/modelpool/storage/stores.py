@@ -81,4 +81,5 @@ def _bucket(alias: str, settings: conf.S3StoreSettings) -> Bucket:
         path_style=settings.path_style,
         connect_timeout_s=float(settings.connect_timeout),
         timeout_s=float(settings.timeout),
+        redirect_lifetime_s=float(settings.redirect_lifetime) if settings.redirect_downloads else None,
     )

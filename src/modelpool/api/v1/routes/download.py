@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http.response import HttpResponseBase
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework.request import Request
 
 from modelpool.api.v1.routes.models import OfModel
@@ -36,10 +36,17 @@ class DownloadView(OfModel):
             _ARTIFACT,
             OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="One range of bytes."),
         ],
-        answers={(200, "application/octet-stream"): BINARY, (206, "application/octet-stream"): BINARY},
+        answers={
+            (200, "application/octet-stream"): BINARY,
+            (206, "application/octet-stream"): BINARY,
+            307: OpenApiResponse(description="The store itself has it, at the address in ``Location``."),
+        },
     )
     def get(self, request: Request, tenant: str, model: str, number: int) -> HttpResponseBase:
-        """Stream it; ``ETag`` is its sha256, ``Range`` and ``If-Range`` continue an interrupted download."""
+        """Stream it; ``ETag`` is its sha256, ``Range`` and ``If-Range`` continue an interrupted download.
+
+        Where the operator lets clients fetch files from the store itself, the answer is 307 with a signed address.
+        """
         version = get_version(self.model, number)
         if version.state != ModelVersion.State.READY:
             raise VersionNotReady(model, number, version.state)

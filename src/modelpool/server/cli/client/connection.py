@@ -75,7 +75,10 @@ class Connection:
     @contextmanager
     def download(self, path: str, **query: Any) -> Iterator[httpx.Response]:
         """Stream a file."""
-        with _translated(self.url), self._client.stream("GET", path, params=_given(query)) as response:
+        answer = self._client.stream(
+            "GET", path, params=_given(query), follow_redirects=True
+        )  # to a store, without our key
+        with _translated(self.url), answer as response:
             if response.is_error:
                 response.read()
             _check(response, self.url)

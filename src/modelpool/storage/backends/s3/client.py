@@ -26,6 +26,7 @@ _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", 
 class Bucket:
     """Where the objects are and how to get there; ``alias`` is the store's, which messages name.
 
+    ``redirect_lifetime_s`` is how long signed addresses hold, ``None`` that none are given out.
     Without ``access_key_id`` the usual chain is asked: variables of the environment, profiles, the machine's role.
     """
 
@@ -40,6 +41,7 @@ class Bucket:
     path_style: bool = True
     connect_timeout_s: float = 3.0
     timeout_s: float = 10.0
+    redirect_lifetime_s: float | None = None
 
 
 class Connection:

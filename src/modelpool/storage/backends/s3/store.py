@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from modelpool.core.artifacts import (
     CHUNK_BYTES,
@@ -121,20 +122,19 @@ class S3Store(ArtifactStore):
         self._marked.prove()
         return abort_stale(self._connection, older_than_s=older_than_s)
 
-    def signed_url(self, key: str, *, expires_s: int, filename: str, media_type: str) -> str:
-        """Return an address that anybody may download the object from, for so long."""
-        disposition = f'attachment; filename="{filename}"'
+    def download_url(self, key: str, *, filename: str) -> str | None:
+        """Sign an address, which needs no request."""
+        lifetime_s = self._bucket.redirect_lifetime_s
+        if lifetime_s is None:
+            return None
+        where = {"Bucket": self._bucket.name, "Key": self._name(key)}
+        shown = {
+            "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}",
+            "ResponseContentType": "application/octet-stream",
+            "ResponseCacheControl": "no-store, private",
+        }
         with self._connection.asked("sign an address") as s3:
-            url: str = s3.generate_presigned_url(
-                "get_object",
-                Params={
-                    "Bucket": self._bucket.name,
-                    "Key": self._name(key),
-                    "ResponseContentDisposition": disposition,
-                    "ResponseContentType": media_type,
-                },
-                ExpiresIn=expires_s,
-            )
+            url: str = s3.generate_presigned_url("get_object", Params=where | shown, ExpiresIn=int(lifetime_s))
         return url
 
     def _name(self, key: str) -> str:
