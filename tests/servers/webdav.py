@@ -19,6 +19,9 @@ from urllib.request import urlopen
 from tests.servers.processes import die_with_parent
 
 USER, PASSWORD = "modelpool", "secret"
+TOKEN = "token-of-the-tests"
+BEARER, READ_ONLY = "bearer/", "readonly/"
+"""Folders that want the token in place of the account, and that take no files."""
 _START_DEADLINE_S = 15.0
 _STOP_DEADLINE_S = 15.0
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
@@ -43,11 +46,15 @@ http {{
     client_max_body_size 0;
     root {data};
     auth_basic store; auth_basic_user_file {folder}/htpasswd;
-    location / {{
-      dav_methods PUT DELETE MKCOL COPY MOVE;
-      dav_ext_methods PROPFIND OPTIONS LOCK UNLOCK;
-      dav_ext_lock zone=dav;
-      create_full_put_path on;
+    dav_methods PUT DELETE MKCOL COPY MOVE;
+    dav_ext_methods PROPFIND OPTIONS LOCK UNLOCK;
+    dav_ext_lock zone=dav;
+    create_full_put_path on;
+    location / {{ }}
+    location /{read_only} {{ dav_methods off; }}
+    location /{bearer} {{
+      auth_basic off;
+      if ($http_authorization != "Bearer {token}") {{ return 401; }}
     }}
   }}
 }}
@@ -70,7 +77,17 @@ DocumentRoot {data}
   AuthUserFile {folder}/htpasswd
   Require valid-user
 </Directory>
+<Location /{read_only}>
+  <LimitExcept GET HEAD OPTIONS PROPFIND>
+    Require all denied
+  </LimitExcept>
+</Location>
+<Location /{bearer}>
+  AuthType None
+  Require expr "%{{HTTP:Authorization}} == 'Bearer {token}'"
+</Location>
 """
+_FACTS = {"token": TOKEN, "bearer": BEARER, "read_only": READ_ONLY}
 _MODULES = ("mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "dav", "dav_fs")
 
 
@@ -144,7 +161,7 @@ def nginx(folder: Path, port: int) -> list[str]:
             "no nginx with dav found; run scripts/test-servers (Debian: nginx libnginx-mod-http-dav-ext)"
         )
     user = "user root;" if os.geteuid() == 0 else ""
-    text = _NGINX.format(dav=_NGINX_DAV, folder=folder, data=folder / "data", port=port, user=user)
+    text = _NGINX.format(dav=_NGINX_DAV, folder=folder, data=folder / "data", port=port, user=user, **_FACTS)
     (folder / "nginx.conf").write_text(text)
     return [program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx.log")]
 
@@ -157,10 +174,10 @@ def apache(folder: Path, port: int) -> list[str]:
     user = ""
     if os.geteuid() == 0:
         user = "User www-data\nGroup www-data"
-        for path in (folder, folder / "data"):
+        for path in (folder, *folder.rglob("data/**")):
             shutil.chown(path, "www-data", "www-data")
     modules = "\n".join(f"LoadModule {name}_module {_APACHE_MODULES}/mod_{name}.so" for name in _MODULES)
-    text = _APACHE.format(folder=folder, data=folder / "data", port=port, user=user, modules=modules)
+    text = _APACHE.format(folder=folder, data=folder / "data", port=port, user=user, modules=modules, **_FACTS)
     (folder / "apache.conf").write_text(text)
     return [program, "-f", str(folder / "apache.conf"), "-DFOREGROUND"]
 
@@ -168,7 +185,8 @@ def apache(folder: Path, port: int) -> list[str]:
 @contextmanager
 def serve_webdav(folder: Path, write: Callable[[Path, int], list[str]]) -> Iterator[WebDAV]:
     """Start a server on a free port with an empty folder and one account; end it. ``write`` is one of the above."""
-    (folder / "data").mkdir(parents=True)
+    for name in (BEARER, READ_ONLY):
+        (folder / "data" / name).mkdir(parents=True)
     (folder / "htpasswd").write_text(f"{USER}:{_digest(PASSWORD)}\n")
     server = WebDAV(folder, _free_port())
     server.command = write(folder, server.port)
