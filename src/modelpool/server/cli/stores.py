@@ -28,7 +28,7 @@ def list_stores(as_json: JSONOption = False, home: HomeOption = None) -> None:
     """List the configured stores."""
     use_home(home)
     rows = [{"alias": alias, **_describe(store)} for alias, store in sorted(conf.settings().stores.items())]
-    print_rows(rows, columns=["alias", "kind", "path"], as_json=as_json)
+    print_rows(rows, columns=["alias", "kind", "place"], as_json=as_json)
 
 
 @app.command()
@@ -175,4 +175,12 @@ def _duration(text: str, option: str = "--keep") -> float:
 
 
 def _describe(store: conf.StoreSettings) -> dict[str, Any]:
-    return {"kind": store.__struct_config__.tag, "path": getattr(store, "path", None)}
+    return {"kind": store.__struct_config__.tag, "place": _place_of(store)}
+
+
+def _place_of(store: conf.StoreSettings) -> str | None:
+    if isinstance(store, conf.S3StoreSettings):
+        return f"{store.endpoint or 'AWS'} {store.bucket}/{store.prefix}"
+    if isinstance(store, conf.HttpStoreSettings):
+        return store.url
+    return getattr(store, "path", None)
