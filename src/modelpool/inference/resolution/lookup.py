@@ -66,10 +66,10 @@ class Route(msgspec.Struct, frozen=True):
     format: str
     runs_inline: bool
     artifact_id: UUID
-    object_id: UUID | None
     store: str
     size_bytes: int
     sha256: str
+    object_id: UUID | None = None
     quarantine: str = ""
     is_trained: bool = False
     traffic: TrafficPlan | None = None
