@@ -127,6 +127,16 @@ def test_an_upload_that_was_killed_is_taken_back(connect: Connect) -> None:
     assert list(store.list()) == []
 
 
+def test_what_an_interrupted_check_left_is_swept(connect: Connect) -> None:
+    store = connect()
+    store.check()
+    with store._connection.asked("test") as s3:
+        s3.put_object(Bucket=BUCKET, Key=f"{store._bucket.prefix}.check/1234", Body=b"left")
+    assert store.sweep_partial(older_than_s=60) == 0
+    assert store.sweep_partial(older_than_s=-60) == 1
+    assert store.sweep_partial(older_than_s=-60) == 0
+
+
 def test_uploads_and_objects_of_others_are_left_alone(connect: Connect) -> None:
     store = connect()
     store.check()

@@ -27,7 +27,10 @@ from modelpool.core.errors import StoreUnavailable
 from modelpool.storage.backends.marker import MarkRecord, Unrecorded
 from modelpool.storage.backends.s3.client import Bucket, Connection, code_of, is_missing
 from modelpool.storage.backends.s3.marked import MarkedBucket
-from modelpool.storage.backends.s3.uploads import PART_BYTES, MultipartUpload, abort_stale, checksum, cut
+from modelpool.storage.backends.s3.uploads import PART_BYTES, MultipartUpload, abort_stale, checksum, cut, remove_stale
+
+CHECKS = ".check/"
+"""Where the small objects of checks are, for a moment."""
 
 _RETRIES = 3
 """How often a download that breaks off is taken up again."""
@@ -107,7 +110,7 @@ class S3Store(ArtifactStore):
     def check(self) -> None:
         """Write, read and delete a small object."""
         self._marked.prove(is_fresh=True)
-        name, data = f"{self._bucket.prefix}.check/{secrets.token_hex(8)}", secrets.token_bytes(16)
+        name, data = f"{self._bucket.prefix}{CHECKS}{secrets.token_hex(8)}", secrets.token_bytes(16)
         self._put_at_once(name, data)
         with self._connection.asked("read an object") as s3:
             body = s3.get_object(Bucket=self._bucket.name, Key=name)["Body"]
@@ -118,9 +121,11 @@ class S3Store(ArtifactStore):
             raise StoreUnavailable("The artifact store gave back other bytes than it was given.")
 
     def sweep_partial(self, *, older_than_s: float) -> int:
-        """Take back interrupted uploads."""
+        """Take back interrupted uploads, and what interrupted checks left."""
         self._marked.prove()
-        return abort_stale(self._connection, older_than_s=older_than_s)
+        return abort_stale(self._connection, older_than_s=older_than_s) + remove_stale(
+            self._connection, self._bucket.prefix + CHECKS, older_than_s=older_than_s
+        )
 
     def download_url(self, key: str, *, filename: str) -> str | None:
         """Sign an address, which needs no request."""
@@ -197,6 +202,8 @@ class _Reader:
                     raise _missing(key) from error
                 if code_of(error) in ("InvalidRange", "416"):  # it is there, and ends before
                     return
+                if code_of(error) in ("PreconditionFailed", "412"):
+                    raise StoreUnavailable("The artifact store has another object by now; try again.") from error
                 raise
         self._body = answer["Body"]
         self._condition = {"IfMatch": answer["ETag"]}

@@ -93,6 +93,19 @@ def abort_stale(connection: Connection, *, older_than_s: float) -> int:
     return stale
 
 
+def remove_stale(connection: Connection, prefix: str, *, older_than_s: float) -> int:
+    """Delete the objects below a prefix that are so old by the server's clock; return how many."""
+    bucket, stale = connection.bucket, 0
+    with connection.asked("list its objects") as s3:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=prefix):
+            now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+            for found in page.get("Contents", ()):
+                if (now - found["LastModified"]).total_seconds() > older_than_s:
+                    s3.delete_object(Bucket=bucket.name, Key=found["Key"])
+                    stale += 1
+    return stale
+
+
 def _age(s3: Any, where: dict[str, str], begun: datetime, now: datetime) -> float:
     parts = (part for page in s3.get_paginator("list_parts").paginate(**where) for part in page.get("Parts", ()))
     newest = max((part["LastModified"] for part in parts), default=begun)
