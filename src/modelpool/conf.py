@@ -191,10 +191,17 @@ class HttpStoreSettings(_Table, frozen=True, tag_field="kind", tag="http"):
     def __post_init__(self) -> None:
         super().__post_init__()
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        is_folder = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+        is_folder = is_folder and parts.port != 0  # reading a port that cannot be raises, naming it
+        if not is_folder or "@" in parts.netloc:
             raise ValueError("url: write an address such as https://dav.example.com/models/, without credentials")
-        if self.username is not None and self.bearer_token is not None:
-            raise ValueError("bearer_token: give either a username and password or a token")
+        if self.password is not None and self.username is None:
+            raise ValueError("username: a password needs one")
+        if self.bearer_token is not None:
+            if self.username is not None:
+                raise ValueError("bearer_token: give either a username and password or a token")
+            if re.fullmatch("[!-~]+", self.bearer_token) is None:
+                raise ValueError("bearer_token: it has spaces, line ends or other characters that a header cannot have")
 
 
 class MemoryStoreSettings(_Table, frozen=True, tag_field="kind", tag="memory"):

@@ -48,7 +48,7 @@ Connect = Callable[..., WebDAVStore]
 @pytest.fixture(scope="module", params=list(SERVERS))
 def server(request: pytest.FixtureRequest) -> Iterator[WebDAV]:
     try:
-        with serve_webdav(sandbox() / f"faulty-{request.param}", SERVERS[request.param]) as running:
+        with serve_webdav(sandbox() / f"faulty-{uuid.uuid4().hex[:8]}", SERVERS[request.param]) as running:
             yield running
     except WebDAVUnavailable as error:
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):

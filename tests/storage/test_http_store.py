@@ -33,7 +33,7 @@ Connect = Callable[..., WebDAVStore]
 @pytest.fixture(scope="module", params=list(SERVERS))
 def server(request: pytest.FixtureRequest) -> Iterator[WebDAV]:
     try:
-        with serve_webdav(sandbox() / f"webdav-{request.param}", SERVERS[request.param]) as running:
+        with serve_webdav(sandbox() / f"webdav-{uuid.uuid4().hex[:8]}", SERVERS[request.param]) as running:
             yield running
     except WebDAVUnavailable as error:
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):
@@ -112,7 +112,7 @@ class TestRealServers:
         assert [found.key for found in store.list()] == sorted([key, lost])
 
     def test_memory_stays_constant(self, connect: Connect) -> None:
-        store, key, size = connect(), new_key(), 160
+        store, key, size = connect(), new_key(), 200
         piece = os.urandom(MIB)
         store.check()
 
