@@ -84,6 +84,7 @@ class S3Store(ArtifactStore):
         self._marked.prove()
         found = self._head(name)
         if found is None:
+            self._marked.prove(is_fresh=True)  # in a bucket that is not ours nothing is known to be missing
             raise _missing(key)
         return StoredObject(key, found["ContentLength"], found["LastModified"])
 
@@ -96,7 +97,7 @@ class S3Store(ArtifactStore):
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Page through the keys; what else is in the bucket is passed over."""
-        self._marked.prove()
+        self._marked.prove(is_fresh=True)
         start = len(self._bucket.prefix)
         with self._connection.asked("list its objects") as s3:
             pages = s3.get_paginator("list_objects_v2").paginate(
@@ -106,6 +107,7 @@ class S3Store(ArtifactStore):
                 for found in page.get("Contents", ()):
                     if KEY_PATTERN.fullmatch(found["Key"][start:]):
                         yield StoredObject(found["Key"][start:], found["Size"], found["LastModified"])
+        self._marked.prove(is_fresh=True)  # what is not in the listing is not there
 
     def check(self) -> None:
         """Write, read and delete a small object."""
