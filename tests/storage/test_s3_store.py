@@ -22,7 +22,7 @@ from modelpool.core.errors import StoreUnavailable
 from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS, Check
 from modelpool.storage.backends.s3 import uploads
 from modelpool.storage.backends.s3.client import Bucket
-from modelpool.storage.backends.s3.store import S3Store
+from modelpool.storage.backends.s3.store import CHECKS, CLAIMS, S3Store, head
 from tests.servers.seaweedfs import (
     BUCKET,
     KEY,
@@ -127,14 +127,17 @@ def test_an_upload_that_was_killed_is_taken_back(connect: Connect) -> None:
     assert list(store.list()) == []
 
 
-def test_what_an_interrupted_check_left_is_swept(connect: Connect) -> None:
+@pytest.mark.parametrize("folder", [CHECKS, CLAIMS])
+def test_what_an_interrupted_process_left_beside_objects_is_swept(connect: Connect, folder: str) -> None:
     store = connect()
     store.check()
+    name = f"{store._bucket.prefix}{folder}1234"
     with store._connection.asked("test") as s3:
-        s3.put_object(Bucket=BUCKET, Key=f"{store._bucket.prefix}.check/1234", Body=b"left")
-    assert store.sweep_partial(older_than_s=60) == 0
-    assert store.sweep_partial(older_than_s=-60) == 1
-    assert store.sweep_partial(older_than_s=-60) == 0
+        s3.put_object(Bucket=BUCKET, Key=name, Body=b"left")
+    store.sweep_partial(older_than_s=60)
+    assert head(store._connection, name) is not None
+    store.sweep_partial(older_than_s=-60)
+    assert head(store._connection, name) is None
 
 
 def test_uploads_and_objects_of_others_are_left_alone(connect: Connect) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -31,6 +31,9 @@ from modelpool.storage.backends.s3.uploads import PART_BYTES, MultipartUpload, a
 
 CHECKS = ".check/"
 """Where the small objects of checks are, for a moment."""
+
+CLAIMS = ".claims/"
+"""Where the names of objects are that are being sent in parts."""
 
 _RETRIES = 3
 """How often a download that breaks off is taken up again."""
@@ -123,11 +126,12 @@ class S3Store(ArtifactStore):
             raise StoreUnavailable("The artifact store gave back other bytes than it was given.")
 
     def sweep_partial(self, *, older_than_s: float) -> int:
-        """Take back interrupted uploads, and what interrupted checks left."""
+        """Take back interrupted uploads, with their claims, and what interrupted checks left."""
         self._marked.prove()
-        return abort_stale(self._connection, older_than_s=older_than_s) + remove_stale(
-            self._connection, self._bucket.prefix + CHECKS, older_than_s=older_than_s
-        )
+        aborted = abort_stale(self._connection, older_than_s=older_than_s)
+        for folder in (CLAIMS, CHECKS):
+            remove_stale(self._connection, self._bucket.prefix + folder, older_than_s=older_than_s)
+        return aborted
 
     def download_url(self, key: str, *, filename: str) -> str | None:
         """Sign an address, which needs no request."""
@@ -155,12 +159,24 @@ class S3Store(ArtifactStore):
             s3.put_object(Bucket=self._bucket.name, Key=name, Body=data, ChecksumSHA256=checksum(data), IfNoneMatch="*")
 
     def _put_in_parts(self, name: str, parts: Iterable[bytes]) -> None:
-        with MultipartUpload(self._connection, name) as upload:
-            for part in parts:
-                upload.send(part)
+        """Claim the name, for not every server keeps the condition when parts are put together by several at once."""
+        with self._claimed(name):
             if self._head(name) is not None:
                 raise FileExistsError(name)
-            upload.complete()
+            with MultipartUpload(self._connection, name) as upload:
+                for part in parts:
+                    upload.send(part)
+                upload.complete()
+
+    @contextmanager
+    def _claimed(self, name: str) -> Iterator[None]:
+        claim = f"{self._bucket.prefix}{CLAIMS}{name.rpartition('/')[2]}"
+        self._put_at_once(claim, b"")
+        try:
+            yield
+        finally:
+            with suppress(StoreUnavailable), self._connection.asked("end a claim") as s3:
+                s3.delete_object(Bucket=self._bucket.name, Key=claim)
 
 
 class _Counted:
