@@ -51,7 +51,7 @@ class SeaweedFS:
         """Start it, and wait until it answers."""
         with (self.folder / "weed.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [find_weed(), "mini", *self._options()],
+                [find_weed(), f"-logdir={self.folder}", "mini", *self._options()],
                 env={"PATH": os.defpath, "HOME": str(self.folder), "GOMEMLIMIT": "256MiB"},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -80,6 +80,14 @@ class SeaweedFS:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._remove_sockets()
+
+    def _remove_sockets(self) -> None:
+        """It leaves them all behind, in a place of its own choice."""
+        for port in self.ports.values():
+            for number in (port, port + 10_000):
+                for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                    path.unlink(missing_ok=True)
 
     def _options(self) -> list[str]:
         ports = [option for name in _NAMES for option in (f"-{name}.port", str(self.ports[name]))]
