@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import itertools
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 
 _PREFIX = "modelpool-tests-"
 _LOCK = ".lock"
+_numbers = itertools.count(1)
 
 
 @lru_cache(maxsize=1)
@@ -28,6 +30,11 @@ def sandbox() -> Path:
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     atexit.register(_remove, path, os.getpid())
     return path
+
+
+def fresh_path(name: str) -> Path:
+    """Return a path in the sandbox that had no owner before: tests of a module may be divided, and begin it twice."""
+    return sandbox() / f"{name}-{next(_numbers)}"
 
 
 def _searchable_base() -> Path:

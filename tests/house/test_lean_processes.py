@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.core.formats import hostile
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.server.processes import children_running
 from tests.servers.modelpool import inherited_environment, serve_modelpool
 
@@ -47,7 +47,7 @@ def test_process_does_not_import(code, forbidden):
 @pytest.mark.slow
 def test_web_process_stays_lean_at_work():
     """It registers an uploaded ONNX file, serves it, and serves an estimator, all by processes of their own."""
-    home, form = sandbox() / "lean-server", {"metadata": '{"activate": "always"}'}
+    home, form = fresh_path("lean-server"), {"metadata": '{"activate": "always"}'}
     uploads = {"graph": (hostile.identity(), [1.0, 2.0]), "tree": (hostile.good_tree(), [1.0, 2.0, 3.0])}
     with serve_modelpool(home, "--workers", "1", "--job-workers", "0") as served:
         key = _command(home, "key", "create", "--tenant", "default", "--role", "scientist", "--json")["key"]
@@ -95,7 +95,7 @@ def _command(home: Path, *arguments: str) -> dict[str, str]:
 def _imported_by(code: str) -> set[str]:
     """Run ``code`` in a process of its own and return the top-level packages it holds afterwards."""
     ends = f"{code}\nimport sys; print('modules:', *sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    home = sandbox() / "lean-home"
+    home = fresh_path("lean-home")
     environment = {**os.environ, "MODELPOOL_HOME": str(home), "DJANGO_SETTINGS_MODULE": "modelpool.server.settings"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", ends], env=environment, capture_output=True, text=True, check=False

@@ -20,7 +20,7 @@ from modelpool.server.asgi import Front
 from modelpool.server.bridge.django_lane import DjangoLane
 from modelpool.server.connections.gate import HostCheck
 from modelpool.server.connections.protocol import guarded, sweep_connections
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.server.wsgi_app import Application
 from tests.servers.modelpool import ServedModelpool, serve_modelpool
 from tests.waiting import wait_until
@@ -137,5 +137,5 @@ def _start(
 @pytest.fixture(scope="session")
 def live_server_process() -> Iterator[ServedModelpool]:
     """One ``modelpool serve`` of this test process, with a web and a job process, for tests that leave it as it was."""
-    with serve_modelpool(sandbox() / "live-home", "--workers", "1", "--job-workers", "1") as served:
+    with serve_modelpool(fresh_path("live-home"), "--workers", "1", "--job-workers", "1") as served:
         yield served

@@ -20,7 +20,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fixtures.onnx_files import adds
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.server.processes import children_running
 from tests.servers.modelpool import ServedModelpool, inherited_environment, serve_modelpool
 from tests.waiting import wait_until
@@ -34,7 +34,7 @@ _BODY = b'{"instances": [[1.0]]}'
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedModelpool]:
-    with serve_modelpool(sandbox() / "counted-home", "--workers", "2", "--job-workers", "0") as served:
+    with serve_modelpool(fresh_path("counted-home"), "--workers", "2", "--job-workers", "0") as served:
         key = _key(served.home, "--tenant", "default", "--role", "scientist")
         headers = {"Authorization": f"Bearer {key}"}
         with httpx.Client(base_url=f"{served.url}/api/v1/tenants/default/models", headers=headers, timeout=60) as api:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.fixtures.onnx_files import adds
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.servers.modelpool import inherited_environment, serve_modelpool
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -53,7 +53,7 @@ class Site:
 
 @pytest.fixture
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    home = sandbox() / request.node.name
+    home = fresh_path(request.node.name)
     home.mkdir(mode=0o700)
     (home / "modelpool.toml").write_text(_SETTINGS)
     with serve_modelpool(home, "--workers", "2", "--job-workers", "0") as served:

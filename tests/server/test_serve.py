@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.server.processes import children_running, descendants_of, is_alive
 from tests.servers.modelpool import inherited_environment, serve_modelpool
 from tests.waiting import wait_until
@@ -30,7 +30,7 @@ def _modelpool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def served():
-    with serve_modelpool(sandbox() / "serve-home", "--workers", "2", "--job-workers", "0") as served:
+    with serve_modelpool(fresh_path("serve-home"), "--workers", "2", "--job-workers", "0") as served:
         yield served
 
 

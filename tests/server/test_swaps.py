@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from tests.fixtures.onnx_files import adds
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.server.processes import children_running
 from tests.servers.modelpool import ServedModelpool, inherited_environment, serve_modelpool
 from tests.waiting import wait_until
@@ -141,7 +141,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    home = sandbox() / "swaps"
+    home = fresh_path("swaps")
     with serve_modelpool(home, "--workers", "2", "--job-workers", "0") as served:
         key = _key(home)
         base = f"{served.url}/api/v1/tenants/default"

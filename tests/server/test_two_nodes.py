@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.server.processes import children_running
 from tests.servers.haproxy import HAProxy, HAProxyUnavailable, balance, find_haproxy
 from tests.servers.modelpool import ServedModelpool, inherited_environment, serve_modelpool
@@ -156,7 +156,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def own_postgres(postgres_server) -> Iterator[PostgresServer]:
     """A server that may be stopped: other tests of this process use the other one."""
-    server = start_postgres(sandbox() / "two-nodes-postgres")
+    server = start_postgres(fresh_path("two-nodes-postgres"))
     yield server
     server.stop()
 
@@ -169,7 +169,7 @@ def cluster(own_postgres) -> Iterator[Cluster]:
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):
             pytest.fail(f"CI must have every server: {error}", pytrace=False)
         pytest.skip(str(error))
-    folder = sandbox() / "two-nodes"
+    folder = fresh_path("two-nodes")
     settings = _SETTINGS.format(store=folder / "store", database=own_postgres.create_database("two_nodes"))
     nodes = [Node(folder / "one", job_workers=1), Node(folder / "two", job_workers=0)]
     for node in nodes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelpool import conf
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.servers.seaweedfs import SeaweedFS, SeaweedFSUnavailable, serve_seaweedfs
 
 
@@ -17,7 +17,7 @@ from tests.servers.seaweedfs import SeaweedFS, SeaweedFSUnavailable, serve_seawe
 def seaweedfs() -> Iterator[SeaweedFS]:
     """A real S3 server with an empty bucket; whoever stops it starts it again."""
     try:
-        with serve_seaweedfs(sandbox() / "seaweedfs") as running:
+        with serve_seaweedfs(fresh_path("seaweedfs")) as running:
             yield running
     except SeaweedFSUnavailable as error:
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):

@@ -22,7 +22,7 @@ from modelpool.core.errors import ModelpoolError, StorageQuotaExceeded, StoreUna
 from modelpool.storage.backends.marker import MARKER, marker_of
 from modelpool.storage.backends.webdav.client import Share
 from modelpool.storage.backends.webdav.store import WebDAVStore
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.servers.faults import FaultyProxy, answer, black_hole, cut, delay, faulty_proxy, flip, flip_sent, lose
 from tests.servers.faults import wrong_length as length_off_by
 from tests.servers.webdav import (
@@ -48,7 +48,7 @@ Connect = Callable[..., WebDAVStore]
 @pytest.fixture(scope="module", params=list(SERVERS))
 def server(request: pytest.FixtureRequest) -> Iterator[WebDAV]:
     try:
-        with serve_webdav(sandbox() / f"faulty-{uuid.uuid4().hex[:8]}", SERVERS[request.param]) as running:
+        with serve_webdav(fresh_path("faulty"), SERVERS[request.param]) as running:
             yield running
     except WebDAVUnavailable as error:
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):

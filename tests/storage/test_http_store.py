@@ -21,7 +21,7 @@ from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS, 
 from modelpool.storage.backends.marker import marker_of
 from modelpool.storage.backends.webdav.client import Share
 from modelpool.storage.backends.webdav.store import WebDAVStore
-from tests.sandbox import sandbox
+from tests.sandbox import fresh_path
 from tests.servers.webdav import PASSWORD, USER, WebDAV, WebDAVUnavailable, apache, nginx, serve_webdav
 
 MIB = 1 << 20
@@ -33,7 +33,7 @@ Connect = Callable[..., WebDAVStore]
 @pytest.fixture(scope="module", params=list(SERVERS))
 def server(request: pytest.FixtureRequest) -> Iterator[WebDAV]:
     try:
-        with serve_webdav(sandbox() / f"webdav-{uuid.uuid4().hex[:8]}", SERVERS[request.param]) as running:
+        with serve_webdav(fresh_path("webdav"), SERVERS[request.param]) as running:
             yield running
     except WebDAVUnavailable as error:
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):

@@ -130,6 +130,14 @@ def test_closing_under_a_call_is_not_the_models_fault(model: IsolatedModel, reas
     assert reasons == []
 
 
+def test_a_call_on_its_way_to_a_model_that_is_closed_starts_nothing(model: IsolatedModel, reasons: list[str]) -> None:
+    _kill(model.pid)
+    model.close()
+    with pytest.raises(ModelUnavailable, match="unloaded"):
+        model.start_child()
+    assert reasons == []
+
+
 def test_a_machine_without_room_for_a_process_is_not_the_models_fault(
     monkeypatch: pytest.MonkeyPatch, reasons: list[str]
 ) -> None:

@@ -194,6 +194,8 @@ class IsolatedModel(LoadedModel):
 
         What the machine is short of is no fault of the model, but is waited for as if it were.
         """
+        if self._is_closed:  # and so its child was ended, while the call was on its way to it
+            raise ModelUnavailable("The model was unloaded.")
         if self._child is not None:
             self._bury(self._child)
             self._child = None
