@@ -38,6 +38,7 @@ _OPTIONS = {
     "shared_buffers": "32MB",
     "max_parallel_workers_per_gather": "0",
     "log_checkpoints": "off",
+    "autovacuum": "off",  # its workers are the superuser's: whoever drops a database may not end them
 }
 
 
