@@ -219,6 +219,7 @@ def faulty() -> Iterator[WebDAVStore]:
 KEY = f"{'a' * 32}/{'b' * 32}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "faults",
     [[], ["503"], ["503", "502"], ["cut"], ["cut", "cut", "cut"], ["short", "cut"], ["whole"], ["cut", "whole"]],
@@ -230,6 +231,7 @@ def test_a_download_is_right_in_spite_of_faults(faulty: WebDAVStore, faults: lis
     assert read(faulty, KEY, start=100, stop=5000) == Faulty.data[100:5000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("faults", "words"),
     [
