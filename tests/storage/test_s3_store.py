@@ -21,8 +21,8 @@ from modelpool.core.artifacts import ArtifactStore, ObjectMissing
 from modelpool.core.errors import StoreUnavailable
 from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS, Check
 from modelpool.storage.backends.s3 import uploads
-from modelpool.storage.backends.s3.client import Bucket
-from modelpool.storage.backends.s3.store import CHECKS, CLAIMS, S3Store, head
+from modelpool.storage.backends.s3.client import Bucket, head
+from modelpool.storage.backends.s3.store import CHECKS, CLAIMS, S3Store
 from tests.servers.seaweedfs import (
     BUCKET,
     KEY,

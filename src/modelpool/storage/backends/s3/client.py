@@ -152,3 +152,17 @@ def code_of(error: ClientError) -> str:
 def is_missing(error: ClientError) -> bool:
     """Whether the server says that there is no such object."""
     return code_of(error) in _MISSING
+
+
+def head(connection: Connection, name: str) -> dict[str, Any] | None:
+    """Return what the server says of an object, ``None`` where it has none."""
+    from botocore.exceptions import ClientError
+
+    with connection.asked("find an object") as s3:
+        try:
+            found: dict[str, Any] = s3.head_object(Bucket=connection.bucket.name, Key=name)
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+    return found

@@ -25,9 +25,16 @@ from modelpool.core.artifacts import (
 )
 from modelpool.core.errors import StoreUnavailable
 from modelpool.storage.backends.marker import MarkRecord, Unrecorded
-from modelpool.storage.backends.s3.client import Bucket, Connection, code_of, is_missing
+from modelpool.storage.backends.s3.client import Bucket, Connection, code_of, head, is_missing
 from modelpool.storage.backends.s3.marked import MarkedBucket
-from modelpool.storage.backends.s3.uploads import PART_BYTES, MultipartUpload, abort_stale, checksum, cut, remove_stale
+from modelpool.storage.backends.s3.uploads import (
+    PART_BYTES,
+    MultipartUpload,
+    abort_stale,
+    cut,
+    put_at_once,
+    remove_stale,
+)
 
 CHECKS = ".check/"
 """Where the small objects of checks are, for a moment."""
@@ -155,8 +162,7 @@ class S3Store(ArtifactStore):
         return head(self._connection, name)
 
     def _put_at_once(self, name: str, data: bytes) -> None:
-        with self._connection.asked("write an object") as s3:
-            s3.put_object(Bucket=self._bucket.name, Key=name, Body=data, ChecksumSHA256=checksum(data), IfNoneMatch="*")
+        put_at_once(self._connection, name, data)
 
     def _put_in_parts(self, name: str, parts: Iterable[bytes]) -> None:
         """Claim the name, for not every server keeps the condition when parts are put together by several at once."""
@@ -260,20 +266,6 @@ class _Reader:
         if self._position == 0 and self._end is None:
             return {}
         return {"Range": f"bytes={self._position}-{'' if self._end is None else self._end - 1}"}
-
-
-def head(connection: Connection, name: str) -> dict[str, Any] | None:
-    """Return what the server says of an object, ``None`` where it has none."""
-    from botocore.exceptions import ClientError
-
-    with connection.asked("find an object") as s3:
-        try:
-            found: dict[str, Any] = s3.head_object(Bucket=connection.bucket.name, Key=name)
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
-    return found
 
 
 def _missing(key: str) -> ObjectMissing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -12,8 +13,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from modelpool.core.artifacts import KEY_PATTERN
-from modelpool.core.errors import ModelpoolError
-from modelpool.storage.backends.s3.client import Connection
+from modelpool.core.errors import ModelpoolError, StoreUnavailable
+from modelpool.storage.backends.s3.client import Connection, head
 from modelpool.storage.failpoints import reach
 
 PART_BYTES = 8 << 20
@@ -38,6 +39,33 @@ def checksum(data: bytes) -> str:
     return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
+def put_at_once(connection: Connection, name: str, data: bytes) -> None:
+    """Send a small object; raise ``FileExistsError`` where another one has its name.
+
+    An answer may be lost, and the question asked again: what is refused then may be our own object.
+    """
+    where, sender = {"Bucket": connection.bucket.name, "Key": name}, _new_sender()
+    digest = checksum(data)
+    try:
+        with connection.asked("write an object") as s3:
+            s3.put_object(**where, Body=data, ChecksumSHA256=digest, Metadata=sender, IfNoneMatch="*")
+    except (FileExistsError, StoreUnavailable):
+        if not _is_from(connection, name, sender):
+            raise
+
+
+def _new_sender() -> dict[str, str]:
+    """Return what an object says about who sent it, which nobody else says."""
+    return {"modelpool-sender": secrets.token_hex(16)}
+
+
+def _is_from(connection: Connection, name: str, sender: dict[str, str]) -> bool:
+    with suppress(ModelpoolError):
+        found = head(connection, name)
+        return found is not None and sender.items() <= found.get("Metadata", {}).items()
+    return False
+
+
 class MultipartUpload:
     """One object that is sent in parts; leaving the block without :meth:`complete` takes it back."""
 
@@ -45,11 +73,12 @@ class MultipartUpload:
         self._connection = connection
         self._where = {"Bucket": connection.bucket.name, "Key": name}
         self._parts: list[dict[str, Any]] = []
+        self._sender = _new_sender()
         self._is_done = False
 
     def __enter__(self) -> MultipartUpload:
         with self._connection.asked("begin an object") as s3:
-            answer = s3.create_multipart_upload(**self._where, ChecksumAlgorithm="SHA256")
+            answer = s3.create_multipart_upload(**self._where, ChecksumAlgorithm="SHA256", Metadata=self._sender)
         self._where["UploadId"] = answer["UploadId"]
         return self
 
@@ -68,8 +97,13 @@ class MultipartUpload:
 
     def complete(self) -> None:
         """Make the object visible; raise ``FileExistsError`` where another one has its name."""
-        with self._connection.asked("finish an object") as s3:
-            s3.complete_multipart_upload(**self._where, MultipartUpload={"Parts": self._parts}, IfNoneMatch="*")
+        parts = {"Parts": self._parts}
+        try:
+            with self._connection.asked("finish an object") as s3:
+                s3.complete_multipart_upload(**self._where, MultipartUpload=parts, IfNoneMatch="*")
+        except (FileExistsError, StoreUnavailable):
+            if not _is_from(self._connection, self._where["Key"], self._sender):
+                raise
         self._is_done = True
 
 
