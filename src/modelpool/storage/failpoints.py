@@ -1,7 +1,8 @@
 """Places where a test can kill the process, to prove that nothing half-done is ever seen.
 
 ``MODELPOOL_FAILPOINT=artifact.stored`` kills (``SIGKILL``, as a power cut would) when that place is reached, and
-``artifact.chunk:3`` at the third time. Nothing happens when the variable is not set at start.
+``artifact.chunk:3`` at the third time. A path, such as ``/tmp/traps``, is a folder: whoever reaches a step
+of which there is a file there takes the file away and is killed. Nothing happens when the variable is not set at start.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 STEPS = (
     "artifact.reserved",  # the pending row is committed, no byte is stored
@@ -41,6 +43,7 @@ MOVE_STEPS = (
 @dataclass(slots=True)
 class _Trap:
     step: str = ""
+    folder: str = ""
     remaining: int = 1
 
 
@@ -48,18 +51,29 @@ _trap = _Trap()
 
 
 def arm(spec: str) -> None:
-    """Arm a step, ``name`` or ``name:times``; an empty text disarms."""
-    step, _, times = spec.partition(":")
+    """Arm a step, ``name`` or ``name:times``, or those that a folder has files of; an empty text disarms."""
+    _trap.folder = spec if spec.startswith("/") else ""
+    step, _, times = ("" if _trap.folder else spec).partition(":")
     _trap.step, _trap.remaining = step, int(times or 1)
 
 
 def reach(step: str) -> None:
-    """Say that ``step`` is reached; the process ends here when it is the armed one."""
+    """Say that ``step`` is reached; the process ends here when it is an armed one."""
+    if _trap.folder and _take(Path(_trap.folder, step)):
+        os.kill(os.getpid(), signal.SIGKILL)
     if step != _trap.step:
         return
     _trap.remaining -= 1
     if _trap.remaining == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _take(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 arm(os.environ.get("MODELPOOL_FAILPOINT", ""))
