@@ -41,6 +41,7 @@ def pages_of(pool):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "question",
     ["name__regex=^(a%2B)%2B$", "name__startswith=c", "tenant__name=umbrella", "description__contains=x", "id__gt=0"],
@@ -94,6 +95,7 @@ def test_a_person_signs_in_with_a_password(tenant, actor):
     assert client.get("/console/").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["index", *TENANT_LISTS])
 def test_a_member_sees_their_tenants_rows_and_no_others(sign_in, pool, foreign_pool, name):
     text = sign_in("viewer", pool.tenant).get(page(name)).content.decode()

@@ -51,6 +51,7 @@ def test_contract_over_processes(check: Check, tmp_path: Path) -> None:
     check(connect_filesystem(tmp_path / "store"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [*STORE_CHECKS, *PROCESS_CHECKS], ids=lambda check: check.__name__)
 def test_contract_in_the_database(check: Check, transactional_db: None, tmp_path: Path) -> None:
     connections.close_all()  # a forked child must not share one

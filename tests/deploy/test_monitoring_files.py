@@ -158,6 +158,7 @@ _FIRES = {
 }
 
 
+@pytest.mark.slow
 def test_alerts_fire_when_they_should_and_not_before(promtool, tmp_path: Path):
     shutil.copy(DEPLOY / "prometheus" / "rules.yml", tmp_path)
     quiet = "".join(f"      - eval_time: 9m\n        alertname: {name}\n        exp_alerts: []\n" for name in _FIRES)

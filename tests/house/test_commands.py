@@ -34,6 +34,7 @@ def test_make_commands_exist(document):
     assert set(_MAKE.findall(_code(document))) - set(_make_commands()) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", _DOCUMENTS)
 def test_modelpool_commands_exist(document):
     unknown = {words for words in _MODELPOOL.findall(_code(document)) if not _exists(words)}

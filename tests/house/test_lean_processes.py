@@ -31,6 +31,7 @@ _CLIENT = "import modelpool.server.cli"
 _CORE = "import modelpool.core.errors, modelpool.core.trainer, modelpool.core.signature, modelpool.core.plugins"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "forbidden"),
     [

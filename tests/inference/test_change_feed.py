@@ -81,6 +81,7 @@ def test_changes_arrive_in_order_and_once(reader: Reader) -> None:
     assert reader.resets == 1
 
 
+@pytest.mark.slow
 def test_a_handler_that_fails_is_called_again(reader: Reader) -> None:
     reader.feed.start()
     reader.failures = [OperationalError("down for a moment"), DatabaseUnavailable("down for a moment")]
@@ -89,6 +90,7 @@ def test_a_handler_that_fails_is_called_again(reader: Reader) -> None:
     assert reader.resets == 1
 
 
+@pytest.mark.slow
 def test_a_change_that_cannot_be_handled_resets_instead_of_stopping_the_feed(reader: Reader) -> None:
     reader.feed.start()
     reader.failures = [ValueError("nobody understands this one")]
@@ -106,6 +108,7 @@ def test_a_feed_that_was_restored_to_an_older_state_is_noticed(reader: Reader) -
     wait_until(lambda: reader.resets == 2)
 
 
+@pytest.mark.slow
 def test_after_an_outage_that_was_too_long_everything_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(max_staleness_s=0.6)
     publish("a")
@@ -159,6 +162,7 @@ def test_models_are_preloaded(
     plane.close()
 
 
+@pytest.mark.slow
 def test_activations_under_load_fail_no_request(
     caller: Any, register: Any, yes_model: bytes, no_model: bytes, tenant: Tenant, make_key: Callable[..., str]
 ) -> None:
@@ -195,6 +199,7 @@ def test_activations_under_load_fail_no_request(
     assert len(set(versions)) >= 4
 
 
+@pytest.mark.slow
 def test_the_version_that_was_replaced_stays_for_a_roll_back(
     register: Any, yes_model: bytes, no_model: bytes, tenant: Tenant
 ) -> None:

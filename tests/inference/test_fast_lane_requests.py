@@ -217,6 +217,7 @@ def test_a_length_is_required(server: Server, key: str) -> None:
     assert (status, b"length_required" in answer) == (411, True)
 
 
+@pytest.mark.slow
 def test_a_slow_body_is_given_up(server: Server, key: str) -> None:
     status, answer = server.ask(
         request(key, body=b"")[:-4].replace(b"Content-Length: 0", b"Content-Length: 50") + b"\r\n\r\n{"

@@ -237,6 +237,7 @@ def test_a_suspended_tenant_is_refused_and_let_in_again(
     wait_until(lambda: caller.predict("acme/churn", key=key).status_code == 200)
 
 
+@pytest.mark.slow
 def test_an_expiring_key_ends_on_time_without_any_change(
     caller: Any, register: Any, yes_model: bytes, tenant: Tenant, actor: Actor
 ) -> None:

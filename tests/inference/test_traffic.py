@@ -189,6 +189,7 @@ def test_in_place_of_a_canary_in_quarantine_the_active_version_answers(
     wait_for_answer(caller, key, 1)
 
 
+@pytest.mark.slow
 def test_a_split_goes_on_without_the_active_version_that_it_leaves_out(
     caller: Any, model: RegisteredModel, register: Any, yes_model: bytes, tenant: Tenant, actor: Actor, key: str
 ) -> None:
@@ -207,6 +208,7 @@ def test_a_split_goes_on_without_the_active_version_that_it_leaves_out(
     wait_until(lambda: caller.predict("acme/churn", key=key).status_code == 503)  # nobody could answer in its place
 
 
+@pytest.mark.slow
 def test_a_version_deleted_right_after_it_was_replaced_fails_no_request(
     caller: Any, model: RegisteredModel, register: Any, yes_model: bytes, tenant: Tenant, actor: Actor, key: str
 ) -> None:

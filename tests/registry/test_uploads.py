@@ -230,6 +230,7 @@ def test_a_file_with_impossible_names_is_refused_and_leaves_nothing(
     assert_nothing_is_left(model, "default")
 
 
+@pytest.mark.slow
 def test_a_class_with_a_zero_character_is_refused(model: RegisteredModel, upload: Upload) -> None:
     labels = np.array(["a\0b", "c"], dtype=object)[[0, 1] * 20]
     data = skops.io.dumps(LogisticRegression().fit(np.arange(40.0).reshape(-1, 1), labels))

@@ -28,6 +28,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_the_tests_role_owns_databases_and_nothing_else(postgres_server):
     url = postgres_server.create_database("plain_role")
     with psycopg.connect(url, autocommit=True) as connection:
@@ -45,6 +46,7 @@ def test_a_wrong_password_is_refused(postgres_url):
         psycopg.connect(postgres_url.replace(":modelpool-tests@", ":guessed@"))
 
 
+@pytest.mark.slow
 def test_a_killed_server_keeps_what_was_committed(postgres_server):
     server = start_postgres(postgres_server.folder.parent / "to-be-killed")
     try:
@@ -60,6 +62,7 @@ def test_a_killed_server_keeps_what_was_committed(postgres_server):
         server.stop()
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_process_that_started_it(postgres_server, tmp_path_factory):
     folder = postgres_server.folder.parent / "second"
     starter = subprocess.Popen([sys.executable, "-c", _START, folder], cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -104,6 +104,7 @@ _FIELDS = (
 _bodies = st.dictionaries(st.sampled_from(_FIELDS), _json, max_size=5) | _json
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True

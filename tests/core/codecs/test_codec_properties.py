@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,6 +80,7 @@ def assert_holds(request: Any, signature: ModelSignature, rows: list[dict[str, A
             assert all(abs(row[spec.name]) <= 2**53 for row in rows)
 
 
+@pytest.mark.slow
 @given(tables())
 @settings(max_examples=150, deadline=None)
 def test_every_json_form_gives_back_the_table(drawn: tuple[ModelSignature, list[dict[str, Any]]]) -> None:
@@ -133,6 +135,7 @@ def test_any_tree_gives_arrays_or_an_error_of_ours(signature: ModelSignature, fo
             assert len(request.inputs[spec.name]) == request.n_rows
 
 
+@pytest.mark.slow
 @given(
     signatures, st.binary(max_size=80) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
 )
@@ -145,6 +148,7 @@ def test_any_bytes_give_an_error_of_ours(signature: ModelSignature, raw: bytes) 
             str(error).encode()
 
 
+@pytest.mark.slow
 @given(
     tables(),
     st.integers(0, 10**6),

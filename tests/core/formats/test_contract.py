@@ -34,6 +34,7 @@ def case(request: pytest.FixtureRequest) -> FormatCase:
     return _case(request.param[0], family)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", FORMAT_CHECKS, ids=lambda check: check.__name__)
 def test_contract(check: Check, case: FormatCase) -> None:
     check(case)

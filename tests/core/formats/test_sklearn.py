@@ -167,6 +167,7 @@ def test_saving_without_memory_does_not_blame_the_model() -> None:
         SKLEARN.save(model)
 
 
+@pytest.mark.slow
 def test_zip_bomb_is_refused_by_its_directory() -> None:
     bomb = hostile.zip_bomb()
     assert len(bomb) < 1 << 20

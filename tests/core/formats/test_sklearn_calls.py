@@ -125,6 +125,7 @@ def test_functions_run_in_order_in_this_thread_with_its_configuration() -> None:
     assert seen == [(0, True), (1, True), (2, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("serial")
 def test_several_jobs_are_left_to_joblib() -> None:
     tasks = (parallel.delayed(abs)(-number) for number in range(4))

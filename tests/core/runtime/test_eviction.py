@@ -183,6 +183,7 @@ def test_a_smaller_budget_is_kept_at_once_and_the_first_is_the_largest(
     assert pool.stats().held_bytes == 10 * MIB
 
 
+@pytest.mark.slow
 def test_evictions_do_not_look_at_every_model(
     make_pool: Callable[..., ModelPool[Model]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

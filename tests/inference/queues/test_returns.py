@@ -131,6 +131,7 @@ def test_a_lone_client_never_waits() -> None:
     simulate(work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [0.1, 0.3, 0.6, 0.9, 1.5, 4.0])
 def test_independent_requests_are_not_slower_for_it(load: float) -> None:
     """``load`` is of what the model could do without joining."""

@@ -71,6 +71,7 @@ def _admitted(limiter: Limiter, tries: int) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_four_processes_share_one_account(tmp_path):
     path, tenant = tmp_path / "limits", str(uuid4())
     workers = [
@@ -269,7 +270,7 @@ def test_people_in_the_console_share_their_tenants_rate_and_are_counted(
     person = User.objects.create(username="pia", is_staff=True)
     set_member(tenant, user=person, role="predictor", actor=actor)
     use_data_plane(plane)
-    before = _counted_by_django("churn")
+    before = _counted_by_django()
     try:
         found = [_ask_as(person).status_code for _ in range(4)]
         operator = _ask_as(User.objects.create(username="olga", is_staff=True, is_superuser=True))
@@ -277,15 +278,18 @@ def test_people_in_the_console_share_their_tenants_rate_and_are_counted(
         use_data_plane(None)
     assert found == [200, 200, 429, 429]
     assert operator.status_code == 200
-    assert _counted_by_django("churn") - before == {"200": 3, "429": 2}
+    assert _counted_by_django() - before == {"200": 3, "429": 2}
 
 
-def _counted_by_django(model: str) -> Counter[str]:
-    """Return how many predictions this process has answered by Django, by their status."""
+def _counted_by_django() -> Counter[str]:
+    """Return how many predictions this process has answered by Django, by their status.
+
+    Of whatever model: a refusal that meets a route just forgotten is nobody's.
+    """
     METERS.flush()
     found: Counter[str] = Counter()
-    for (wire, status, _, name, *_), child in catalogue.PREDICTIONS.children():
-        if (wire, name) == ("django", model):
+    for (wire, status, *_), child in catalogue.PREDICTIONS.children():
+        if wire == "django":
             found[status] += int(child.values[0])
     return found
 

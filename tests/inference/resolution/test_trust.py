@@ -312,6 +312,7 @@ def test_the_web_process_works_without_the_workers_private_key(
 # --- quarantine and what is in memory ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_healthy_copy_in_memory_goes_on_answering(
     versions: Versions, caller: Any, plane: DataPlane, key: str
 ) -> None:
@@ -337,6 +338,7 @@ def test_a_healthy_copy_in_memory_goes_on_answering(
         second.close()
 
 
+@pytest.mark.slow
 def test_a_version_given_up_for_its_faults_stops_in_every_process_and_comes_back_when_released(
     versions: Versions, caller: Any, plane: DataPlane, key: str, tenant: Tenant, actor: Actor
 ) -> None:
@@ -390,6 +392,7 @@ def test_many_processes_that_report_the_same_leave_one_row(versions: Versions, t
     assert len(audit_of(versions["good"])) == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_crashed_while_in_quarantine_for_another_reason_begins_anew_when_released(
     versions: Versions, caller: Any, plane: DataPlane, key: str, actor: Actor
 ) -> None:

@@ -161,6 +161,7 @@ def test_slow_senders_hold_no_thread(make_bridge):
             connection.close()
 
 
+@pytest.mark.slow
 def test_body_that_stops_coming_is_given_up(make_bridge):
     bridge = make_bridge(body_timeout=0.2)
     with bridge.connect() as connection:
@@ -168,6 +169,7 @@ def test_body_that_stops_coming_is_given_up(make_bridge):
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.slow
 def test_slow_reader_does_not_fill_the_memory(bridge):
     with bridge.client() as client, client.stream("GET", "/stream?mb=256") as answer:
         stream = bridge.application.streams[0]
@@ -287,6 +289,7 @@ def test_head_that_never_ends_is_refused(bridge):
         wait_until(lambda: not bridge.connections, "the connection to be closed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [b"", b"GET /echo HTTP/1.1\r\nHost: 127"])
 def test_slow_head_is_closed(make_bridge, sent):
     bridge = make_bridge(head_timeout=0.2)

@@ -300,6 +300,7 @@ def test_slow_connections_do_not_delay_others(server: Server) -> None:
             assert len(read_answers(connection, 1)) == 1
 
 
+@pytest.mark.slow
 def test_who_never_reads_is_not_answered_without_end(server: Server) -> None:
     application = server.application
     with closing(server.connect()) as connection:
@@ -315,6 +316,7 @@ def test_who_never_reads_is_not_answered_without_end(server: Server) -> None:
     assert bodies_of(server.ask(post("/quick"))) == [b"/quick=b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_short", [True, False])
 def test_idle_connections_are_closed(is_short: bool) -> None:
     server = Server(is_short=is_short, keep_alive_s=1)
@@ -428,6 +430,7 @@ def test_an_upgrade_without_a_body_is_ignored_and_the_connection_ends(server: Se
     assert b"connection: close" in answers
 
 
+@pytest.mark.slow
 def test_who_is_not_asked_for_a_body_is_not_read_on(server: Server) -> None:
     head = post("/unread", b"b" * 60, "Expect: 100-continue")[:-60]
     with closing(server.connect()) as connection:

@@ -91,6 +91,7 @@ def collector() -> Iterator[Collector]:
     made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ratio", "traceparent", "is_traced"),
     [

@@ -169,6 +169,7 @@ def test_empty_target_is_refused(tmp_path: Path) -> None:
         read(tmp_path, "x,y\n1,\n2,NA\n", target="y")
 
 
+@pytest.mark.slow
 def test_types_are_decided_over_all_blocks_of_a_large_file(tmp_path: Path) -> None:
     rows = 1_800_000
     table = read(tmp_path, "a,b\n" + "1234567,2\n" * rows + "1.5,x\n")

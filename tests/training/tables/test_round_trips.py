@@ -55,6 +55,7 @@ def is_text(cells: list[Any]) -> bool:
     return any(isinstance(cell, str) for cell in cells)
 
 
+@pytest.mark.slow
 @QUICK
 @given(tables())
 def test_csv_comes_back(tmp_path: Path, columns: list[list[Any]]) -> None:

@@ -34,6 +34,7 @@ def labels_of(trainer: Trainer, mixed: pd.DataFrame) -> Any:
     return text(np.array(["low", "mid", "high"])[np.digitize(mixed.score, np.quantile(mixed.score, [0.3, 0.6]))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trainer", "algorithm"), CASES)
 def test_is_compiled_saved_and_loaded(trainer: Trainer, algorithm: str, mixed: pd.DataFrame) -> None:
     trained = train(trainer, algorithm, mixed, labels=labels_of(trainer, mixed))

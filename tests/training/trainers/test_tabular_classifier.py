@@ -48,6 +48,7 @@ def train(frame: pd.DataFrame, labels: Any, **given: Any) -> tuple[TrainedModel,
     return TabularClassifier().train(run), run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", CLASSIFIERS)
 @pytest.mark.parametrize(
     ("table", "kind"), [("mixed", "texts"), ("mixed", "bool"), ("mixed", "int"), ("numeric", "texts")]
@@ -136,6 +137,7 @@ def test_curves_are_those_of_two_classes(mixed: pd.DataFrame) -> None:
     assert 0 < precision_recall["average_precision"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["logistic_regression", "random_forest", "k_nearest_neighbors"])
 def test_importance_is_by_original_column(mixed: pd.DataFrame, algorithm: str) -> None:
     trained, _ = train(mixed, text(np.where(mixed.city == "Rome", "yes", "no")), algorithm=algorithm)
@@ -152,6 +154,7 @@ def test_final_model_is_fitted_on_all_rows(numeric: pd.DataFrame) -> None:
     assert not any(name.startswith("cv_") for name in trained.metrics)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["random_forest", "svm", "hist_gradient_boosting"])
 def test_same_seed_gives_the_same_model(mixed: pd.DataFrame, algorithm: str) -> None:
     first, second = (train(mixed, classes_of(mixed, "int"), algorithm=algorithm, seed=3)[0] for _ in range(2))
@@ -187,12 +190,14 @@ def test_folds_are_lowered_for_a_rare_class(numeric: pd.DataFrame) -> None:
     assert "cv_accuracy" in trained.metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", [name for name in CLASSIFIERS if name != "svm"])
 def test_class_of_two_rows_is_enough(numeric: pd.DataFrame, algorithm: str) -> None:
     trained, _ = train(numeric, text(["rare"] * 2 + ["a", "b"] * 59), algorithm=algorithm)
     assert "rare" in trained.estimator.classes_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", CLASSIFIERS)
 def test_truth_values_alone_are_features_enough(mixed: pd.DataFrame, algorithm: str) -> None:
     labels = text(np.where(mixed.member, "in", "out"))

@@ -29,6 +29,7 @@ def train(frame: pd.DataFrame, algorithm: str, **given: Any) -> tuple[TrainedMod
     return TabularRegressor().train(run), run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", REGRESSORS)
 @pytest.mark.parametrize("table", ["mixed", "numeric"])
 def test_trains_on(request: pytest.FixtureRequest, algorithm: str, table: str) -> None:

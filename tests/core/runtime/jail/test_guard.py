@@ -34,6 +34,7 @@ def host() -> Iterator[Callable[..., ModelHost]]:
         each.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("failpoint", "name"), [(NO_LANDLOCK, "Landlock"), (NO_SECCOMP, "seccomp")])
 def test_missing_layer_refuses_what_was_uploaded_and_serves_what_was_trained(
     failpoint: str, name: str, host: Callable[..., ModelHost], monkeypatch: pytest.MonkeyPatch
@@ -60,6 +61,7 @@ def test_child_asks_itself_and_opens_nothing(
     assert "its process ended by itself" in trusting.try_hostile(attempt, timeout_s=20, arguments={})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failpoint", [NO_LANDLOCK, NO_SECCOMP])
 def test_operator_may_consent_to_less_with_a_loud_warning(
     failpoint: str, host: Callable[..., ModelHost], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -93,6 +95,7 @@ def test_escape_found_by_the_self_test_refuses_uploads_and_a_late_one_makes_them
     guard.admit_upload()
 
 
+@pytest.mark.slow
 @complete
 def test_self_test_stops_every_attempt() -> None:
     verdict = run_attempts(FEW)

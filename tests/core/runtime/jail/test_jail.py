@@ -59,6 +59,7 @@ def test_attempt_is_stopped(attempt: str, host: ModelHost, target: dict[str, Any
     assert ended in ({OTHERWISE[attempt]} if attempt in OTHERWISE else REFUSALS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attempt", "words"),
     [

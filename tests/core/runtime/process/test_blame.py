@@ -94,6 +94,7 @@ def test_a_zygote_killed_under_a_call_is_not_the_models_fault(
     assert reasons == []
 
 
+@pytest.mark.slow
 def test_a_zygote_killed_while_idle_is_nobodys_fault(host: ModelHost, model: IsolatedModel, reasons: list[str]) -> None:
     assert host._zygote is not None
     pid = model.pid

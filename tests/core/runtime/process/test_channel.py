@@ -148,6 +148,7 @@ def test_a_model_that_misbehaves_fails_its_caller_and_comes_back(model: Isolated
     run(model, work)
 
 
+@pytest.mark.slow
 def test_an_answer_too_many_is_never_taken_for_the_next_one(model: IsolatedModel) -> None:
     async def work(channel: LoopChannel) -> None:
         first = model.pid

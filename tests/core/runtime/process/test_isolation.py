@@ -313,6 +313,7 @@ def test_a_child_that_dies_after_every_answer_is_given_up(model: IsolatedModel) 
     assert "while nobody asked it" in reason
 
 
+@pytest.mark.slow
 def test_child_stopped_in_mid_call_misses_the_deadline_and_comes_back() -> None:
     data = hostile.identity()
     short = ModelHost(1 << 30, predict_timeout_s=0.5)

@@ -140,6 +140,7 @@ def _mutants(data: bytes, change: Callable[[bytes, random.Random], bytes], *, co
         yield change(data, random.Random(seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["forest", "vectors"])
 def test_changed_onnx_files_harm_nobody(name: str, host: ModelHost) -> None:
     endings = _try_all(_mutants(_onnx(name), _flip_bytes, count=40), host, filename="m.onnx")

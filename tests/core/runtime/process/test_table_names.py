@@ -39,6 +39,7 @@ def test_names_arrive(numbers: tuple[str, ...], texts: tuple[str, ...]) -> None:
     assert names_sent(said, known) == (numbers, texts)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(probe_layers().missing), reason="this kernel has not all layers of the jail")
 def test_columns_in_another_order_are_not_mixed_up() -> None:
     frame = pd.DataFrame({"a": [0.0, 1.0, 0.0], "b": [0.0, 0.0, 1.0]})

@@ -111,6 +111,7 @@ def test_no_process_reports_to_the_maker_of_onnx_runtime(host: ModelHost) -> Non
     assert "ORT_DISABLE_TELEMETRY=1" in Path(f"/proc/{host._zygote.pid}/environ").read_text().split("\0")
 
 
+@pytest.mark.slow
 def test_processor_time_of_a_trial_has_an_end(host: ModelHost) -> None:
     child = host._fork(SELF_TEST, cpu_seconds=1, is_trained=False)
     source = ModelSource(b'{"attempt": "loop", "arguments": {}}')
