@@ -56,7 +56,7 @@ class Checker:
                 self._say(one, "an error that nobody foresaw")
 
     def _check_versions(self, tenant: str, model: str, versions: list[Seen]) -> None:
-        made = self.history.of("register", tenant, model=model)
+        made = self.history.of("register", tenant, model)
         numbers = [seen.number for seen in versions]
         if len(set(numbers)) != len(numbers):
             self._say(None, f"{tenant}/{model} has a number twice: {numbers}")
@@ -72,18 +72,18 @@ class Checker:
                 self._say(None, f"{tenant}/{model}/{seen.number} is not what it says: {found}")
 
     def _check_acknowledged(self, made: Operation, seen: Seen | None) -> None:
-        tries = self.history.of("delete", made.tenant, model=made.model, version=made.version)
+        tries = self.history.of("delete", made.tenant, made.model, version=made.version)
         if seen is None and all(one.result == REFUSED for one in tries):
             self._say(made, "an acknowledged version is lost")
         if seen is not None and any(one.result == DONE for one in tries):
             self._say(made, "a deleted version is there")
         if seen is not None and seen.sha256 != made.sha256:
             self._say(made, f"an acknowledged version has changed to {seen.sha256}")
-        for one in self.history.of("download", made.tenant, model=made.model, version=made.version, result=DONE):
+        for one in self.history.of("download", made.tenant, made.model, version=made.version, result=DONE):
             if one.sha256 != made.sha256:
                 self._say(one, "wrong bytes were handed out")
         for op in ("download", "activate", "delete"):
-            for one in self.history.of(op, made.tenant, model=made.model, version=made.version, status=404):
+            for one in self.history.of(op, made.tenant, made.model, version=made.version, status=404):
                 if one.began > made.ended and not any(gone.began < one.ended for gone in tries if gone is not one):
                     self._say(one, "an acknowledged version was not found")
 
@@ -93,7 +93,7 @@ class Checker:
             self._say(None, f"{tenant}/{model} has {len(active)} active versions: {active}")
 
     def _check_numbers(self, tenant: str, model: str) -> None:
-        made = self.history.of("register", tenant, model=model, result=DONE)
+        made = self.history.of("register", tenant, model, result=DONE)
         numbers = [one.version for one in made]
         if len(set(numbers)) != len(numbers):
             self._say(None, f"{tenant}/{model}: a number was given twice: {sorted(map(str, numbers))}")
@@ -104,11 +104,11 @@ class Checker:
 
     def _check_reads(self, tenant: str, model: str) -> None:
         """The active version is a register: a read is some write, not older than the last that had ended before."""
-        made = self.history.of("register", tenant, model=model)
+        made = self.history.of("register", tenant, model)
         number_of = {one.value: one.version for one in made}
-        writes = [one for one in self.history.of("activate", tenant, model=model) if one.result != REFUSED]
+        writes = [one for one in self.history.of("activate", tenant, model) if one.result != REFUSED]
         writes += made[:1]  # the first version of a model is active at once
-        for read in self.history.of("predict", tenant, model=model, result=DONE):
+        for read in self.history.of("predict", tenant, model, result=DONE):
             if read.value not in number_of:
                 self._say(read, "an answer that no version of the model gives")
                 continue

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.faults.history import DONE, History, Operation
+from tests.faults.history import DONE, UNKNOWN, History, Operation
 from tests.fixtures.onnx_files import adds
 
 _constants = itertools.count(1)
 _WEIGHTS = {"register": 4, "activate": 3, "predict": 6, "download": 4, "delete": 2}
 _TIMEOUT_S = 20.0
-MODELS = ("first", "second")
+_PADDING = (0, 3_000, 100_000, 100_000, 2_500_000)
 
 
 @dataclass(slots=True)
@@ -42,24 +42,25 @@ class Client:
     tenant: Tenant
     history: History
     api: httpx.Client
-    chance: random.Random
+    models: Sequence[str]
+    chance: random.Random = field(default_factory=random.Random)
 
-    def act(self) -> None:
+    def act(self) -> Operation:
         """Do something."""
         op = self.chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-        model = self.chance.choice(MODELS)
+        model = self.chance.choice(self.models)
         versions = known_versions(self.history, self.tenant.name, model)
         if op == "register" or not versions:
-            self.register(model)
-        elif op == "predict":
-            self.predict(model)
-        else:
-            getattr(self, op)(model, self.chance.choice(versions))
+            return self.register(model)
+        if op == "predict":
+            return self.predict(model)
+        act = {"activate": self.activate, "download": self.download, "delete": self.delete}[op]
+        return act(model, self.chance.choice(versions))
 
     def register(self, model: str, *, activate: str = "never") -> Operation:
         """Upload a file that nobody has uploaded before."""
         constant = float(next(_constants))
-        data = adds(constant)
+        data = _adds(constant, padding=self.chance.choice(_PADDING))
         sha256 = hashlib.sha256(data).hexdigest()
         with self.history.operation("register", self.tenant.name, model, sha256=sha256, value=constant) as operation:
             metadata = {"activate": activate, "tags": {"constant": str(constant)}}
@@ -107,11 +108,28 @@ class Client:
             operation.settle(answer.status_code, answer.text)
         return operation
 
+    def works(self, model: str) -> bool:
+        """Say whether everything can be done with a model."""
+        made = self.register(model)
+        done = [made, self.predict(model)]
+        if made.version is not None:
+            done += [self.download(model, made.version), self.activate(model, made.version), self.predict(model)]
+        return len(done) == 5 and all(one.result == DONE for one in done)
+
+
+def _adds(constant: float, *, padding: int) -> bytes:
+    """Return a file that adds a constant, with so many bytes of remarks."""
+    length, varint = padding, bytearray()
+    while length >= 0x80:
+        varint.append(length & 0x7F | 0x80)
+        length >>= 7
+    return adds(constant) + (b"\x32" + bytes((*varint, length)) + b"." * padding if padding else b"")
+
 
 def known_versions(history: History, tenant: str, model: str) -> list[int]:
     """Return the versions that were acknowledged and that nobody has tried to delete."""
-    gone = {one.version for one in history.of("delete", tenant, model=model) if one.result != "refused"}
-    made = [one.version for one in history.of("register", tenant, model=model, result=DONE)]
+    gone = {one.version for one in history.of("delete", tenant, model) if one.result != "refused"}
+    made = [one.version for one in history.of("register", tenant, model, result=DONE)]
     return [version for version in made if version is not None and version not in gone]
 
 
@@ -121,6 +139,7 @@ class Load:
 
     tenants: Sequence[Tenant]
     history: History
+    models: Sequence[str]
     each: int = 2
     seed: int = 0
     errors: list[str] = field(default_factory=list)
@@ -143,12 +162,12 @@ class Load:
 
     def _work(self, tenant: Tenant, url: str, seed: int) -> None:
         with tenant.client(url) as api:
-            client = Client(tenant, self.history, api, random.Random(seed))
+            client = Client(tenant, self.history, api, self.models, random.Random(seed))
             while not self._stop.is_set():
                 try:
-                    client.act()
+                    done = client.act()
                 except Exception as error:  # noqa: BLE001 - told at the end
                     self.errors.append(repr(error))
                     return
-                if self.history.operations[-1].status in (0, 503):
+                if done.result == UNKNOWN:
                     self._stop.wait(0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -42,13 +43,16 @@ class Operation:
             self.result = REFUSED if status < 500 else UNKNOWN
 
 
-@dataclass(slots=True)
 class History:
     """Every operation that has ended; safe for threads."""
 
-    file: Path
-    operations: list[Operation] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, file: Path, operations: list[Operation] | None = None) -> None:
+        self.file = file
+        self.operations: list[Operation] = []
+        self._of: defaultdict[tuple[str, str, str], list[Operation]] = defaultdict(list)
+        self._lock = threading.Lock()
+        for operation in operations or ():
+            self._add(operation)
 
     @contextmanager
     def operation(self, op: str, tenant: str, model: str, **known: Any) -> Iterator[Operation]:
@@ -61,16 +65,20 @@ class History:
         finally:
             operation.ended = time.monotonic()
             with self._lock, self.file.open("a") as file:
-                self.operations.append(operation)
+                self._add(operation)
                 file.write(json.dumps(asdict(operation)) + "\n")
 
-    def of(self, op: str, tenant: str | None = None, **wanted: object) -> list[Operation]:
+    def of(self, op: str, tenant: str, model: str, **wanted: object) -> list[Operation]:
         """Return the operations of a kind that have such facts."""
         with self._lock:
-            found = [one for one in self.operations if one.op == op and tenant in (None, one.tenant)]
+            found = list(self._of[op, tenant, model])
         return [one for one in found if all(getattr(one, name) == value for name, value in wanted.items())]
 
     def since(self, began: float, choose: Callable[[Operation], bool] = lambda _: True) -> list[Operation]:
         """Return what began after a moment."""
         with self._lock:
             return [one for one in self.operations if one.began >= began and choose(one)]
+
+    def _add(self, operation: Operation) -> None:
+        self.operations.append(operation)
+        self._of[operation.op, operation.tenant, operation.model].append(operation)
