@@ -6,10 +6,8 @@ import os
 import signal
 import threading
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
@@ -21,10 +19,10 @@ from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS, 
 from modelpool.storage.backends.marker import marker_of
 from modelpool.storage.backends.webdav.client import Share
 from modelpool.storage.backends.webdav.store import WebDAVStore
+from tests.children import MIB, check_memory_is_constant, in_child
 from tests.sandbox import fresh_path
 from tests.servers.webdav import PASSWORD, USER, WebDAV, WebDAVUnavailable, apache, nginx, serve_webdav
 
-MIB = 1 << 20
 SERVERS = {"apache": apache, "nginx": nginx}
 
 Connect = Callable[..., WebDAVStore]
@@ -117,13 +115,11 @@ class TestRealServers:
         store.check()
 
         def work() -> None:
-            before = peak_bytes()
             store.put(key, (piece for _ in range(size)))
             with store.open(key) as pieces:
                 assert sum(len(found) for found in pieces) == size * MIB
-            os._exit(0 if peak_bytes() - before < 64 * MIB else 3)
 
-        assert in_child(work) == 0
+        check_memory_is_constant(work)
         assert store.stat(key).size_bytes == size * MIB
         store.delete(key)
 
@@ -263,20 +259,3 @@ def test_a_listing_that_is_none_is_refused(faulty: WebDAVStore, document: str) -
     Faulty.faults[:] = [document]
     with pytest.raises(StoreUnavailable, match="is it WebDAV"):
         list(faulty.list())
-
-
-def peak_bytes() -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) << 10
-
-
-def in_child(call: Callable[[], object]) -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        try:
-            call()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +22,7 @@ from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS, 
 from modelpool.storage.backends.s3 import uploads
 from modelpool.storage.backends.s3.client import Bucket, head
 from modelpool.storage.backends.s3.store import CHECKS, CLAIMS, S3Store
+from tests.children import MIB, check_memory_is_constant, in_child
 from tests.servers.seaweedfs import (
     BUCKET,
     KEY,
@@ -33,8 +33,6 @@ from tests.servers.seaweedfs import (
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-
-MIB = 1 << 20
 
 
 @pytest.fixture
@@ -215,31 +213,12 @@ def test_memory_stays_constant(connect: Connect) -> None:
     store.check()
 
     def work() -> None:
-        before = peak_bytes()
         store.put(key, (piece for _ in range(size)))
         with store.open(key) as pieces:
             assert sum(len(found) for found in pieces) == size * MIB
-        os._exit(0 if peak_bytes() - before < 64 * MIB else 3)
 
-    assert in_child(work) == 0
+    check_memory_is_constant(work)
     assert store.stat(key).size_bytes == size * MIB
-
-
-def peak_bytes() -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) << 10
-
-
-def in_child(call: Callable[[], object]) -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        try:
-            call()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.parametrize("size", [8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 20 * MIB + 7])

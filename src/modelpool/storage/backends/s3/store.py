@@ -6,7 +6,6 @@ where it honours conditions (``If-None-Match``), exactly one of them wins all th
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -24,6 +23,7 @@ from modelpool.core.artifacts import (
     check_key,
 )
 from modelpool.core.errors import StoreUnavailable
+from modelpool.storage.backends.counting import CountedChunks
 from modelpool.storage.backends.marker import MarkRecord, Unrecorded
 from modelpool.storage.backends.s3.client import Bucket, Connection, code_of, head, is_missing
 from modelpool.storage.backends.s3.marked import MarkedBucket
@@ -62,7 +62,7 @@ class S3Store(ArtifactStore):
         self._marked.prove()
         if self._head(name) is not None:  # not every server honours the condition below
             raise FileExistsError(key)
-        counted = _Counted(chunks)
+        counted = CountedChunks(chunks)
         parts = cut(counted)
         first = next(parts)
         if len(first) < PART_BYTES:
@@ -183,24 +183,6 @@ class S3Store(ArtifactStore):
         finally:
             with suppress(StoreUnavailable), self._connection.asked("end a claim") as s3:
                 s3.delete_object(Bucket=self._bucket.name, Key=claim)
-
-
-class _Counted:
-    """Chunks that are counted and hashed while they pass."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self._digest = hashlib.sha256()
-        self.size_bytes = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self._digest.update(chunk)
-            self.size_bytes += len(chunk)
-            yield chunk
-
-    def stored(self) -> StoredBytes:
-        return StoredBytes(self.size_bytes, self._digest.hexdigest())
 
 
 class _Reader:

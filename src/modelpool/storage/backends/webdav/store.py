@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from modelpool.core.artifacts import ArtifactStore, ObjectMissing, StoredBytes, StoredObject, check_key
 from modelpool.core.errors import StoreUnavailable
+from modelpool.storage.backends.counting import CountedChunks
 from modelpool.storage.backends.marker import MarkRecord, Unrecorded
 from modelpool.storage.backends.webdav.client import Connection, Share
 from modelpool.storage.backends.webdav.files import UPLOADS, Files
@@ -40,9 +41,9 @@ class WebDAVStore(ArtifactStore):
         self._marked.prove()
         if self._files.find(key) is not None:
             raise FileExistsError(key)
-        counted = _Counted(chunks)
-        with self._files.uploaded(counted) as private:
-            stored = StoredBytes(counted.size_bytes, counted.digest.hexdigest())
+        counted = CountedChunks(chunks)
+        with self._files.uploaded(_reaching(counted)) as private:
+            stored = counted.stored()
             if self._files.digest(private) != stored.sha256:
                 raise StoreUnavailable("The artifact store gave back other bytes than it was given; send them again.")
             reach("file.synced")
@@ -115,17 +116,7 @@ class WebDAVStore(ArtifactStore):
                 yield StoredObject(key, entry.size_bytes, entry.modified_at)
 
 
-class _Counted:
-    """Chunks that are counted and hashed while they pass."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self.digest = hashlib.sha256()
-        self.size_bytes = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self.digest.update(chunk)
-            self.size_bytes += len(chunk)
-            yield chunk
-            reach("artifact.chunk")
+def _reaching(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+        reach("artifact.chunk")
