@@ -9,20 +9,20 @@ from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 
 from django.conf import settings
-from django.db import close_old_connections
 
+from modelpool.inference.resolution.lookup import with_database
 from modelpool.tenants.authentication import find_principal
 
 
+@with_database
 def may_send_files(headers: Mapping[bytes, bytes]) -> bool:
-    """Say whether the request carries a valid key or a signed-in session; what it may do with it is decided later."""
-    close_old_connections()
-    try:
-        return _has_key(headers.get(b"authorization", b"").decode("latin-1")) or _has_session(
-            headers.get(b"cookie", b"").decode("latin-1")
-        )
-    finally:
-        close_old_connections()
+    """Say whether the request carries a valid key or a signed-in session; what it may do with it is decided later.
+
+    Raises :class:`~modelpool.core.errors.DatabaseUnavailable`.
+    """
+    return _has_key(headers.get(b"authorization", b"").decode("latin-1")) or _has_session(
+        headers.get(b"cookie", b"").decode("latin-1")
+    )
 
 
 def _has_key(authorization: str) -> bool:

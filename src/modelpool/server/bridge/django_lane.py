@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelpool.conf import Settings
-from modelpool.core.errors import LengthRequired, NotAuthenticated, Overloaded, TooLarge
+from modelpool.core.errors import LengthRequired, ModelpoolError, NotAuthenticated, Overloaded, TooLarge
 from modelpool.core.problems import Problem, build_problem, problem_of
 from modelpool.core.tracing import Trace, current_tracer
 from modelpool.inference.asgi import Receive, Scope, Send
@@ -138,8 +138,11 @@ class DjangoLane:
             return problem_of(error, request_id=request.id) if is_missing else None
         if (request.length or 0) > limit:
             return problem_of(TooLarge(limit), request_id=request.id)
-        if takes_files and not await self._may_send_files(request):
-            return problem_of(NotAuthenticated(), request_id=request.id)
+        if takes_files:
+            try:
+                await self._require_credential(request)
+            except ModelpoolError as error:
+                return problem_of(error, request_id=request.id)
         return await self._read(spool, request, receive, limit)
 
     async def _read(self, spool: Spool, request: _Request, receive: Receive, limit: int) -> Problem | None:
@@ -162,9 +165,10 @@ class DjangoLane:
             return build_problem(507, code="disk_full", detail=detail, request_id=request.id)
         return None
 
-    async def _may_send_files(self, request: _Request) -> bool:
+    async def _require_credential(self, request: _Request) -> None:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, may_send_files, request.headers)
+        if not await loop.run_in_executor(self._threads, may_send_files, request.headers):
+            raise NotAuthenticated
 
     async def _run(self, spool: Spool, request: _Request, receive: Receive, send: Send) -> int:
         if self._waiting >= _WAITING_PER_THREAD * self._settings.server.threads:
