@@ -35,6 +35,7 @@ class Checker:
 
     history: History
     final: Final
+    stale_s: float = STALE_S
     faults: list[str] = field(default_factory=list)
 
     def check(self) -> list[str]:
@@ -123,4 +124,4 @@ class Checker:
         if write.result != DONE:
             return False
         later = [one for one in writes if one.result == DONE and one.began > write.ended]
-        return any(one.ended < read.began - STALE_S for one in later)
+        return any(one.ended < read.began - self.stale_s for one in later)

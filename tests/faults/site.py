@@ -12,16 +12,17 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from tests.faults.ledger import Ledger
 from tests.faults.checker import Final, Seen
 from tests.faults.clients import Client, Tenant
 from tests.faults.history import DONE, History
+from tests.faults.ledger import Ledger
 from tests.servers.faults import FaultyProxy
 from tests.servers.modelpool import ServedModelpool, inherited_environment, serve_modelpool
 from tests.servers.seaweedfs import BUCKET, KEY, SECRET, SeaweedFS
@@ -57,6 +58,7 @@ password = "{password}"
 connect_timeout = "1s"
 timeout = "1s"
 """
+_VOLUME_BYTES = 512 << 20
 RECOVERY_S = 30.0
 """Within this time after a fault everything works again, by itself."""
 
@@ -125,7 +127,12 @@ class Site:
     @property
     def disk(self) -> Path:
         """The root of the file-system store."""
-        return self.folder / "disk"
+        return self.folder / "volume" / "disk"
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether the file-system store is a file system of its own, which only root can have."""
+        return self.disk.parent.is_mount()
 
     @property
     def traps(self) -> Path:
@@ -157,12 +164,24 @@ class Site:
                 with tenant.client(url) as api:
                     client = Client(tenant, history, api, models=models)
                     for model in models:
-                        wait_until(lambda c=client, m=model: c.works(m), f"{model} to work", timeout_s=RECOVERY_S)
+                        wait_until(partial(client.works, model), f"{model} to work", timeout_s=RECOVERY_S)
         return time.monotonic() - began
 
     def final(self, tenants: Sequence[Tenant], models: Sequence[str]) -> Final:
         """Return the visible versions of these models, each to be downloaded."""
         return {(tenant.name, model): list(_versions(tenant, model)) for tenant in tenants for model in models}
+
+    def release_quarantined(self, tenants: Sequence[Tenant], models: Sequence[str]) -> int:
+        """Do what an operator does when a store had given wrong bytes for a while; return for how many versions."""
+        count = 0
+        for tenant, model in ((tenant, model) for tenant in tenants for model in models):
+            with tenant.client() as api:
+                for row in _rows(api, model):
+                    if row["quarantine"] is not None and row["quarantine"]["cause"] == "integrity":
+                        done = api.post(f"/models/{model}/versions/{row['number']}/release", json={})
+                        assert done.status_code == 200, done.text
+                        count += 1
+        return count
 
     def sweep(self) -> None:
         """As if a day had passed: nothing is too young to be swept."""
@@ -213,12 +232,13 @@ def open_site(folder: Path, remote: Remote, *, database_url: str = "", nodes: in
     homes = [folder / f"node-{number}" for number in range(nodes)]
     database = Ledger(database_url or f"sqlite:///{homes[0]}/modelpool.sqlite3")
     site = Site(folder, prefix, remote, database, [Node(home, folder / "traps") for home in homes])
-    for path in (folder, site.traps, *homes):
+    for path in (folder, site.traps, site.disk.parent, *homes):
         path.mkdir(mode=0o700)
     text = _SETTINGS.format(
         disk=site.disk, bucket=BUCKET, prefix=prefix, key=KEY, secret=SECRET, user=USER, password=PASSWORD,
         s3_port=remote.bucket_proxy.port, dav_port=remote.dav_proxy.port,
     ) + (f'[database]\nurl = "{database_url}"\n' if database_url else "")  # fmt: skip
+    is_mounted = os.geteuid() == 0 and _mount(site.disk.parent)
     try:
         for node in site.nodes:
             (node.home / "modelpool.toml").write_text(text)
@@ -230,6 +250,14 @@ def open_site(folder: Path, remote: Remote, *, database_url: str = "", nodes: in
     finally:
         for node in site.nodes:
             node.stop()
+        if is_mounted:
+            subprocess.run(["umount", str(site.disk.parent)], check=True)
+
+
+def _mount(folder: Path) -> bool:
+    """Give the folder a small file system in memory; a container may forbid even root to do so."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={_VOLUME_BYTES}", "modelpool-tests", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _share_secrets(source: Path, target: Path) -> None:
@@ -259,12 +287,17 @@ def _make_tenants(site: Site) -> dict[str, Tenant]:
 
 def _versions(tenant: Tenant, model: str) -> Iterator[Seen]:
     with tenant.client() as api:
-        page = api.get(f"/models/{model}/versions", params={"page_size": 500})
-        assert page.status_code == 200, page.text
-        assert page.json()["next"] is None, "more versions than the checker looks at"
-        for row in page.json()["results"]:
+        for row in _rows(api, model):
             assert row["state"] == "ready", row
-            yield Seen(row["number"], row["sha256"], row["active"], lambda row=row: _fetched(tenant, model, row))
+            yield Seen(row["number"], row["sha256"], row["active"], partial(_fetched, tenant, model, row))
+
+
+def _rows(api: httpx.Client, model: str) -> list[dict[str, Any]]:
+    page = api.get(f"/models/{model}/versions", params={"page_size": 500})
+    assert page.status_code == 200, page.text
+    assert page.json()["next"] is None, "more versions than are looked at"
+    rows: list[dict[str, Any]] = page.json()["results"]
+    return rows
 
 
 def _fetched(tenant: Tenant, model: str, row: Mapping[str, Any]) -> str:

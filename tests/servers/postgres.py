@@ -91,6 +91,19 @@ class PostgresServer:
             self.kill()
         self._process = None
 
+    def stop_at_once(self) -> None:
+        """End the server as ``pg_ctl stop -m immediate`` does: in mid-statement, to be recovered at the next start."""
+        if self._process is not None:
+            self._process.send_signal(3)
+            self._process.wait(_STOP_DEADLINE_S)
+
+    def processes(self) -> list[int]:
+        """Return the postmaster and all that it has started."""
+        if self._process is None:
+            return []
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        return [self._process.pid, *map(int, children.split())]
+
     def kill(self) -> None:
         """End the postmaster as ``kill -9`` does; its children notice and end."""
         if self._process is not None:

@@ -1,0 +1,82 @@
+"""One trial: clients at work, something goes wrong, then it does not any more; then everything is compared."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.checker import STALE_S, Checker
+from tests.faults.clients import Load, Tenant
+from tests.faults.history import UNKNOWN, History
+from tests.faults.mischief import EVERYBODY, Mischief
+from tests.faults.site import Site
+
+_numbers = itertools.count(1)
+_STILL_UNDER_WAY = 3  # looks, before something that is left over is a fault
+
+
+@dataclass(slots=True)
+class Trial:
+    """Models of this trial's own, what clients were told of them, and how long it may take to hear of an activation."""
+
+    site: Site
+    tenants: Sequence[Tenant]
+    models: Sequence[str]
+    history: History
+    stale_s: float = STALE_S
+    recovered_s: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def load(self, *, each: int = 2, seed: int = 0) -> Iterator[Load]:
+        """Clients at work for a ``with`` block."""
+        with Load(self.tenants, self.history, self.models, each=each, seed=seed) as load:
+            yield load
+
+    def endure(self, mischief: Mischief, *, seconds: float) -> None:
+        """Let it happen for so long, while everybody else must not notice."""
+        began = time.monotonic()
+        with mischief.at(self.site):
+            time.sleep(seconds)
+        self.stale_s = max(self.stale_s, STALE_S + time.monotonic() - began)
+        if mischief.hurts != EVERYBODY:
+            self._find_unharmed(began, [self.site.tenants[store].name for store in mischief.hurts], mischief.name)
+
+    def conclude(self) -> list[str]:
+        """Wait until everything works again, sweep, and return all that is not as it should be."""
+        self.recovered_s = self.site.wait_until_well(self.history, self.tenants, self.models)
+        self.site.release_quarantined(self.tenants, self.models)
+        for _ in range(_STILL_UNDER_WAY):
+            self.site.sweep()
+            left = self.site.unaccounted()
+            if not left:
+                break
+        final = self.site.final(self.tenants, self.models)
+        return [*self.faults, *left, *Checker(self.history, final, stale_s=self.stale_s).check()]
+
+    def told(self) -> str:
+        """Return how many operations ended how."""
+        return ", ".join(
+            f"{count} {result}" for result, count in Counter(o.result for o in self.history.operations).items()
+        )
+
+    def _find_unharmed(self, began: float, hurt: Sequence[str], name: str) -> None:
+        others = self.history.since(began, lambda one: one.tenant not in hurt and one.result == UNKNOWN)
+        self.faults += [f"{name} is none of its business: {one}" for one in others]
+
+
+@contextmanager
+def begin_trial(site: Site, file: Path, *, stores: Sequence[str] | None = None, models: int = 2) -> Iterator[Trial]:
+    """Make models for the tenants of these stores, or of all."""
+    tenants = [site.tenants[store] for store in stores or site.tenants]
+    names = [f"m{next(_numbers)}" for _ in range(models)]
+    trial = Trial(site, tenants, names, History(file))
+    with ThreadPoolExecutor(len(tenants)) as threads:
+        list(threads.map(lambda tenant: site.begin_models(trial.history, [tenant], names), tenants))
+    yield trial
