@@ -17,8 +17,12 @@ from pathlib import Path
 
 from tests.servers.processes import die_with_parent
 
-MOUNT_OPTIONS = "vers=4.2,nosharecache"
-"""What a client mounts with: all else is the kernel's default. Two mounts of one guest are two clients only so."""
+CLIENTS = {"a": "vers=4.2,nosharecache", "b": "vers=4.1,nosharecache"}
+"""What the clients mount with; all else is the kernel's default.
+
+Two mounts have caches of their own only without sharing, and the server takes them for one client, whose own changes
+recall none of its delegations, unless their versions differ.
+"""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAMS = ("linux.uml", "modprobe", "exportfs", "rpc.nfsd", "rpc.mountd", "mount.nfs4", "ip")
@@ -27,7 +31,7 @@ _PACKAGES = "user-mode-linux nfs-kernel-server nfs-common kmod iproute2"
 _ENDED = "guest ended with"
 
 _INIT = """#!/bin/bash
-export PATH={path} HOME=/run LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 NFS_OPTIONS={options}
+export PATH={path} HOME=/run LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev 2>/dev/null
 mkdir -p /dev/shm
 for d in /dev/shm /run /mnt /var/lib/nfs /var/tmp; do mount -t tmpfs tmpfs $d; done
@@ -39,7 +43,7 @@ up() {{
   mount -t nfsd nfsd /proc/fs/nfsd && mount -t rpc_pipefs rpc /run/rpc_pipefs &&
   exportfs -o rw,fsid=0,no_root_squash,insecure,no_subtree_check,sync 127.0.0.1:/mnt/exp &&
   rpc.nfsd -N 3 -G 10 -L 10 4 && rpc.mountd -N 3 -p 20048 &&
-  mount -t nfs4 -o {options} 127.0.0.1:/ /mnt/a && mount -t nfs4 -o {options} 127.0.0.1:/ /mnt/b
+  {mounts}
 }}
 up && (cd {root} && {command}); echo; echo "{ended} $?"
 sync; echo o >/proc/sysrq-trigger; sleep 5
@@ -51,19 +55,21 @@ class NFSUnavailable(Exception):
 
 
 def run_with_nfs(
-    folder: Path, module: str, *, options: str = MOUNT_OPTIONS, timeout_s: float = 100.0, memory: str = "512M"
+    folder: Path, module: str, *, options: str = "", timeout_s: float = 100.0, memory: str = "512M"
 ) -> list[str]:
     """Boot a guest, run ``python -m MODULE /mnt/a /mnt/b`` in it, and return the lines that it printed.
 
-    Raises ``AssertionError`` with the guest's console when the guest or the program fails.
+    ``options`` (``,nocto``) are added to those of both mounts. Raises ``AssertionError`` with the guest's console when
+    the guest or the program fails.
     """
     kernel = find_kernel()
     folder.mkdir(parents=True)
     init = folder / "init"
     command = shlex.join([sys.executable, "-m", module, "/mnt/a", "/mnt/b"])
-    facts = {"path": _PATH, "modules": _MODULES, "options": options, "ended": _ENDED}
+    facts = {"path": _PATH, "modules": _MODULES, "ended": _ENDED}
+    mounts = " && ".join(f"mount -t nfs4 -o {own}{options} 127.0.0.1:/ /mnt/{name}" for name, own in CLIENTS.items())
     root = shlex.quote(str(Path(__file__).resolve().parents[2]))
-    init.write_text(_INIT.format(**facts, root=root, command=command))
+    init.write_text(_INIT.format(**facts, root=root, command=command, mounts=mounts))
     init.chmod(0o755)
     console = _boot([kernel, f"mem={memory}", f"init={init}", f"uml_dir={folder}"], folder, timeout_s)
     lines = console.splitlines()
