@@ -211,3 +211,17 @@ def test_many_objects_of_many_tenants(tenant: Tenant) -> None:
     assert sweep(grace_s=HOUR).removed_objects == 1
     assert len(keys("rows")) == 6
     assert artifact.key in keys("rows")
+
+
+def test_what_killed_uploads_left_on_the_own_disk_goes_when_it_is_old(tenant: Tenant, home: Path) -> None:
+    folder = home / "tmp"
+    folder.mkdir(exist_ok=True)
+    old, young = folder / "tmp1.upload.onnx", folder / "tmp2.upload.onnx"
+    for path in (old, young):
+        path.write_bytes(b"data")
+    os.utime(old, (0, 0))
+    assert sweep(grace_s=HOUR, is_dry_run=True).removed_temporary == 1
+    assert old.exists()
+    assert sweep(grace_s=HOUR).removed_temporary == 1
+    assert [path.name for path in folder.glob("*.onnx")] == [young.name]
+    young.unlink()

@@ -20,6 +20,7 @@ from modelpool.storage.failpoints import reach
 from modelpool.storage.models import Artifact, Replica, StoreMark
 from modelpool.storage.replicas import discard, remove_left
 from modelpool.storage.stores import get_store
+from modelpool.storage.temporary import old_files, remove_files
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class SweepReport:
     removed_bytes: int = 0
     removed_partial: int = 0
     removed_replicas: int = 0
+    removed_temporary: int = 0
+    """Files that uploads of killed processes left on this node's own disk."""
     missing: list[str] = field(default_factory=list)
     """Keys that a ready artifact names and its store does not have, or has in another size."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -63,6 +66,7 @@ class Sweep:
                 self._sweep_store(alias, store)
             except ModelpoolError as error:
                 self.report.skipped[alias] = error.detail
+        self._remove_temporary()
         return self.report
 
     def _aliases(self) -> set[str]:
@@ -82,6 +86,12 @@ class Sweep:
         """Remove the old copies of what was moved, and copies that were not finished."""
         if not self.is_dry_run:
             self.report.removed_replicas = remove_left(older_than_s=self.grace_s)[0]
+
+    def _remove_temporary(self) -> None:
+        found = old_files(conf.home().tmp_dir, older_than_s=self.grace_s)
+        self.report.removed_temporary = len(found)
+        if not self.is_dry_run:
+            remove_files(found)
 
     def _sweep_store(self, alias: str, store: ArtifactStore) -> None:
         self._remove_deleted(alias)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from modelpool import conf
 from modelpool.core.errors import ConfigurationError, ModelpoolError
 from modelpool.server.processes.startup import EXIT_CONFIGURATION, set_up_django
 from modelpool.server.telemetry.logs import configure_logging
+from modelpool.storage.temporary import old_files, remove_files
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def prepare_home() -> None:
         prepare_stores()
         sign_older_versions()
         refresh_trainers()
-        remove_old_files(home.tmp_dir, older_than_s=conf.settings().limits.orphan_grace)
+        remove_files(old_files(home.tmp_dir, older_than_s=conf.settings().limits.orphan_grace))
 
 
 def prepare_database() -> None:
@@ -138,14 +138,6 @@ def refresh_trainers() -> None:
             refresh_catalogue()
     except (ModelpoolError, DatabaseError):
         logger.exception("the catalogue of trainers could not be filled; the job workers will try again")
-
-
-def remove_old_files(folder: Path, *, older_than_s: float) -> None:
-    """Remove what killed processes left in the folder of temporary files."""
-    oldest = time.time() - older_than_s
-    for path in folder.iterdir():
-        if path.is_file() and not path.is_symlink() and path.stat().st_mtime < oldest:
-            path.unlink(missing_ok=True)
 
 
 @contextmanager

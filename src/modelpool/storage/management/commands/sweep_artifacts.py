@@ -49,5 +49,6 @@ def _summary(report: SweepReport) -> str:
     verb = "would remove" if report.is_dry_run else "removed"
     return (
         f"{verb}: {report.expired_uploads} interrupted uploads, {report.removed_artifacts} deleted artifacts, "
-        f"{report.removed_objects} orphans of {report.removed_bytes} bytes, {report.removed_partial} partial files"
+        f"{report.removed_objects} orphans of {report.removed_bytes} bytes, {report.removed_partial} partial files, "
+        f"{report.removed_temporary} temporary files"
     )
