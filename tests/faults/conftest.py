@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.site import Remote
 from tests.sandbox import fresh_path
 from tests.servers.faults import FaultyProxy, faulty_proxy
 from tests.servers.seaweedfs import SeaweedFS, SeaweedFSUnavailable, serve_seaweedfs
@@ -45,6 +46,12 @@ def dav_proxy(dav_server: WebDAV) -> Iterator[FaultyProxy]:
     """The proxy before the folder."""
     with faulty_proxy(dav_server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def remote(bucket_server: SeaweedFS, bucket_proxy: FaultyProxy, dav_server: WebDAV, dav_proxy: FaultyProxy) -> Remote:
+    """The servers of the remote stores, for whole installations."""
+    return Remote(bucket_server, bucket_proxy, dav_server, dav_proxy)
 
 
 def missing(error: Exception) -> None:

@@ -40,9 +40,14 @@ class Ledger:
 
     url: str
 
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file."""
+        return self.url.startswith("sqlite")
+
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Return what a query finds."""
-        if self.url.startswith("postgres"):
+        if not self.is_sqlite:
             with psycopg.connect(self.url) as connection:
                 return list(connection.execute(statement).fetchall())
         with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=20)) as connection:
@@ -88,7 +93,7 @@ class Ledger:
         return faults
 
     def _write(self, statement: str) -> None:
-        if self.url.startswith("postgres"):
+        if not self.is_sqlite:
             with psycopg.connect(self.url) as connection:
                 connection.execute(statement)
             return

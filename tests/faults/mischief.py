@@ -19,6 +19,7 @@ from tests.faults.site import BUCKETS, DISK, SHARE, Site
 from tests.server.processes import children_running
 from tests.servers.faults import Fault, FaultyProxy, answer, cut, delay, flip, flip_sent, lose, wrong_length
 from tests.servers.postgres import PostgresServer
+from tests.waiting import wait_until
 
 _ALWAYS = 10**9
 _PASSING = (
@@ -35,6 +36,10 @@ class Mischief:
     name: str
     hurts: frozenset[str]
     at: Callable[[Site], AbstractContextManager[None]]
+    seconds: float = 1.0
+    """For how long, so that it can be met and got over."""
+    starts_servers: bool = False
+    """Those end with the thread that started them: this must not be a short one."""
 
     def __str__(self) -> str:
         return self.name
@@ -212,12 +217,12 @@ def _locked_sqlite(site: Site) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-STORES_FAIL = Mischief("stores killed", _REMOTE, _killed_stores)
+STORES_FAIL = Mischief("stores killed", _REMOTE, _killed_stores, starts_servers=True)
 DATABASE_LOCKED = Mischief("database locked", EVERYBODY, _locked_sqlite)
 OF_STORES = (
     STORES_FAIL,
-    Mischief("stores hang", _REMOTE, _hanging_stores),
-    Mischief("some exchanges go wrong", _REMOTE, _sprinkled),
+    Mischief("stores hang", _REMOTE, _hanging_stores, seconds=4),
+    Mischief("some exchanges go wrong", _REMOTE, _sprinkled, seconds=3),
     _by_proxy("500", (answer(500), None)),
     _by_proxy("slow", (delay(0.6), None)),
     _by_proxy("too slow", (delay(1.5), None)),
@@ -231,10 +236,25 @@ OF_DISKS = (
     Mischief("disk forbidden", _DISK, _forbidden_disk),
     Mischief("disk vanished", _DISK, _vanished_disk),
 )
-OF_NODES = (
-    Mischief("web processes killed", EVERYBODY, _killed_workers),
-    Mischief("node killed", EVERYBODY, _killed_node),
-)
+WORKERS_KILLED = Mischief("web processes killed", EVERYBODY, _killed_workers)
+NODE_KILLED = Mischief("node killed", EVERYBODY, _killed_node, starts_servers=True)
+OF_NODES = (WORKERS_KILLED, NODE_KILLED)
+
+
+def killed_at(step: str) -> Mischief:
+    """Whoever comes to this step of store, register or delete first is killed."""
+
+    @contextmanager
+    def at(site: Site) -> Iterator[None]:
+        trap = site.traps / step
+        trap.touch()
+        try:
+            yield
+            wait_until(lambda: not trap.exists(), f"somebody to come to {step}")
+        finally:
+            trap.unlink(missing_ok=True)
+
+    return Mischief(f"killed at {step}", EVERYBODY, at, seconds=0)
 
 
 def of_postgres(server: PostgresServer) -> tuple[Mischief, ...]:
@@ -269,7 +289,7 @@ def of_postgres(server: PostgresServer) -> tuple[Mischief, ...]:
                     os.kill(pid, signal.SIGCONT)
 
     return (
-        Mischief("database stopped", EVERYBODY, stopped),
+        Mischief("database stopped", EVERYBODY, stopped, starts_servers=True),
         Mischief("database connections ended", EVERYBODY, terminated),
         Mischief("database hangs", EVERYBODY, hanging),
     )

@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,6 +59,7 @@ password = "{password}"
 connect_timeout = "1s"
 timeout = "1s"
 """
+_ROOT = Path(__file__).parents[2]
 _VOLUME_BYTES = 512 << 20
 RECOVERY_S = 30.0
 """Within this time after a fault everything works again, by itself."""
@@ -123,6 +125,7 @@ class Site:
     database: Ledger
     nodes: list[Node]
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    _sweeper: subprocess.Popen[str] | None = None
 
     @property
     def disk(self) -> Path:
@@ -158,13 +161,17 @@ class Site:
 
     def wait_until_well(self, history: History, tenants: Sequence[Tenant], models: Sequence[str]) -> float:
         """Wait until everybody may do everything again on each node; return how long that took."""
+
+        def wait(tenant: Tenant, url: str) -> None:
+            with tenant.client(url) as api:
+                client = Client(tenant, history, api, models=models)
+                for model in models:
+                    wait_until(partial(client.works, model), f"{tenant.name}/{model} to work", timeout_s=RECOVERY_S)
+
         began = time.monotonic()
-        for tenant in tenants:
-            for url in tenant.urls:
-                with tenant.client(url) as api:
-                    client = Client(tenant, history, api, models=models)
-                    for model in models:
-                        wait_until(partial(client.works, model), f"{model} to work", timeout_s=RECOVERY_S)
+        pairs = [(tenant, url) for tenant in tenants for url in tenant.urls]
+        with ThreadPoolExecutor(len(pairs)) as threads:
+            list(threads.map(lambda pair: wait(*pair), pairs))
         return time.monotonic() - began
 
     def final(self, tenants: Sequence[Tenant], models: Sequence[str]) -> Final:
@@ -186,10 +193,25 @@ class Site:
     def sweep(self) -> None:
         """As if a day had passed: nothing is too young to be swept."""
         self.database.age()
-        report = self.run("store", "sweep", "--grace", "0s", check=False)[1]
+        report = self._tell_sweeper("sweep")
         assert (report["missing"], report["skipped"]) == ([], {}), report
-        code, report = self.run("store", "verify", check=False)
-        assert code == 0, report
+        report = self._tell_sweeper("verify")
+        assert report["damages"] == [], report
+
+    def _tell_sweeper(self, command: str) -> dict[str, Any]:
+        if self._sweeper is None or self._sweeper.poll() is not None:
+            self._sweeper = _start_sweeper(self.nodes[0].home)
+        assert self._sweeper.stdin is not None
+        assert self._sweeper.stdout is not None
+        self._sweeper.stdin.write(f"{command}\n")
+        self._sweeper.stdin.flush()
+        report: dict[str, Any] = json.loads(self._sweeper.stdout.readline())
+        return report
+
+    def end_sweeper(self) -> None:
+        """End the process that sweeps."""
+        if self._sweeper is not None:
+            self._sweeper.communicate(timeout=20)
 
     def unaccounted(self) -> list[str]:
         """Compare each store, looked at from outside, with the rows; return what one has and the other has not."""
@@ -248,6 +270,7 @@ def open_site(folder: Path, remote: Remote, *, database_url: str = "", nodes: in
         site.tenants = _make_tenants(site)
         yield site
     finally:
+        site.end_sweeper()
         for node in site.nodes:
             node.stop()
         if is_mounted:
@@ -258,6 +281,13 @@ def _mount(folder: Path) -> bool:
     """Give the folder a small file system in memory; a container may forbid even root to do so."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={_VOLUME_BYTES}", "modelpool-tests", str(folder)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _start_sweeper(home: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.faults.sweeper", str(home)]
+    return subprocess.Popen(
+        command, env=inherited_environment(), cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def _share_secrets(source: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from tests.faults.mischief import EVERYBODY, Mischief
 from tests.faults.site import Site
 
 _numbers = itertools.count(1)
+_MOVES = 4
 _STILL_UNDER_WAY = 3  # looks, before something that is left over is a fault
 
 
@@ -29,6 +31,8 @@ class Trial:
     tenants: Sequence[Tenant]
     models: Sequence[str]
     history: History
+    is_strict: bool = True
+    """Whether tenants of other stores must not notice."""
     stale_s: float = STALE_S
     recovered_s: float = 0.0
     faults: list[str] = field(default_factory=list)
@@ -39,14 +43,34 @@ class Trial:
         with Load(self.tenants, self.history, self.models, each=each, seed=seed) as load:
             yield load
 
-    def endure(self, mischief: Mischief, *, seconds: float) -> None:
-        """Let it happen for so long, while everybody else must not notice."""
+    def endure(self, mischief: Mischief, *, seconds: float | None = None) -> None:
+        """Let it happen for so long, or for its own time, while everybody else must not notice."""
         began = time.monotonic()
         with mischief.at(self.site):
-            time.sleep(seconds)
+            time.sleep(mischief.seconds if seconds is None else seconds)
         self.stale_s = max(self.stale_s, STALE_S + time.monotonic() - began)
-        if mischief.hurts != EVERYBODY:
+        if self.is_strict and mischief.hurts != EVERYBODY:
             self._find_unharmed(began, [self.site.tenants[store].name for store in mischief.hurts], mischief.name)
+
+    def move(self, tenant: Tenant, to: str, *, failpoint: str = "") -> bool:
+        """Move a tenant's files, once; say whether that came to its end. With a failpoint, it is killed there."""
+        return self._mover(tenant, to, failpoint) == 0
+
+    def is_killed(self, tenant: Tenant, to: str, *, step: str) -> bool:
+        """Move, and say whether the mover was killed when it came to the step."""
+        return self._mover(tenant, to, step) == -signal.SIGKILL
+
+    def _mover(self, tenant: Tenant, to: str, failpoint: str) -> int:
+        command = ("store", "move", "--tenant", tenant.name, "--to", to, "--keep", "0s")
+        return self.site.run(*command, failpoint=failpoint, check=False)[0]
+
+    def finish_move(self, tenant: Tenant, to: str) -> None:
+        """Move again until all is moved, as if the dead ones' leases had ended each time."""
+        for _ in range(_MOVES):
+            self.site.database.age()
+            if self.move(tenant, to):
+                return
+        self.faults.append(f"the files of {tenant.name} do not come to {to}")
 
     def conclude(self) -> list[str]:
         """Wait until everything works again, sweep, and return all that is not as it should be."""
