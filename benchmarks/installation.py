@@ -45,10 +45,10 @@ class Installation:
             raise RuntimeError(f"modelpool {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def run_script(self, name: str, *arguments: str) -> Any:
+    def run_script(self, name: str, *arguments: str, **settings: str) -> Any:
         """Run a script of this folder inside the installation; return the JSON it prints last."""
         script = [sys.executable, str(HERE / name), *arguments]
-        environment = self.environment(DJANGO_SETTINGS_MODULE="modelpool.server.settings")
+        environment = self.environment(DJANGO_SETTINGS_MODULE="modelpool.server.settings", **settings)
         done = subprocess.run(script, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1])
 

@@ -25,6 +25,7 @@ PLAN: dict[str, tuple[list[str], str]] = {
     "batching": (["--seconds 3 --rounds 3"], _QUICK),
     "isolated": (["--calls 1000"], "--calls 50"),
     "overload": (["--seconds 5"], "--seconds 1"),
+    "stores": ([""], "--mib 64"),
     "startup": ([""], "--rounds 1"),
     "training": ([""], "--rounds 1"),
 }

@@ -9,12 +9,13 @@ import shutil
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from tests.servers.processes import die_with_parent
 
@@ -139,6 +140,14 @@ class WebDAV:
             time.sleep(0.02)
         logs = "\n".join(path.read_text(errors="replace")[-1500:] for path in self.folder.glob("*.log"))
         raise AssertionError(f"{self.command[0]} is not ready:\n{logs}")
+
+    def make_folder(self) -> str:
+        """Make an empty folder and return its address."""
+        url = f"{self.url}{uuid.uuid4().hex[:8]}/"
+        credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        request = Request(url, method="MKCOL", headers={"Authorization": f"Basic {credentials}"})
+        urlopen(request, timeout=10).close()
+        return url
 
     def stop(self) -> None:
         """End it at once, with its workers."""

@@ -19,35 +19,24 @@ from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS, 
 from modelpool.storage.backends.marker import marker_of
 from modelpool.storage.backends.webdav.client import Share
 from modelpool.storage.backends.webdav.store import WebDAVStore
-from tests.children import MIB, check_memory_is_constant, in_child
-from tests.sandbox import fresh_path
-from tests.servers.webdav import PASSWORD, USER, WebDAV, WebDAVUnavailable, apache, nginx, serve_webdav
-
-SERVERS = {"apache": apache, "nginx": nginx}
+from tests.children import MIB, in_child
+from tests.servers.webdav import PASSWORD, USER, WebDAV
 
 Connect = Callable[..., WebDAVStore]
 
 
-@pytest.fixture(scope="module", params=list(SERVERS))
-def server(request: pytest.FixtureRequest) -> Iterator[WebDAV]:
-    try:
-        with serve_webdav(fresh_path("webdav"), SERVERS[request.param]) as running:
-            yield running
-    except WebDAVUnavailable as error:
-        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-            pytest.fail(f"CI must have every server: {error}", pytrace=False)
-        pytest.skip(str(error))
+@pytest.fixture
+def server(webdav: WebDAV) -> WebDAV:
+    return webdav
 
 
 @pytest.fixture
 def connect(server: WebDAV) -> Connect:
     """Return a function that gives new handles on the same empty folder."""
-    name = uuid.uuid4().hex[:8]
-    made = httpx.request("MKCOL", f"{server.url}{name}/", auth=(USER, PASSWORD))
-    assert made.status_code == 201, made.text
+    url = server.make_folder()
 
     def make(**changes: Any) -> WebDAVStore:
-        facts: dict[str, Any] = {"url": f"{server.url}{name}/", "username": USER, "password": PASSWORD}
+        facts: dict[str, Any] = {"url": url, "username": USER, "password": PASSWORD}
         return WebDAVStore(Share("dav", **(facts | changes)))
 
     return make
@@ -108,20 +97,6 @@ class TestRealServers:
         store.sweep_partial(older_than_s=-60)
         store.put(lost, [b"again"])
         assert [found.key for found in store.list()] == sorted([key, lost])
-
-    def test_memory_stays_constant(self, connect: Connect) -> None:
-        store, key, size = connect(), new_key(), 200
-        piece = os.urandom(MIB)
-        store.check()
-
-        def work() -> None:
-            store.put(key, (piece for _ in range(size)))
-            with store.open(key) as pieces:
-                assert sum(len(found) for found in pieces) == size * MIB
-
-        check_memory_is_constant(work)
-        assert store.stat(key).size_bytes == size * MIB
-        store.delete(key)
 
     def test_an_upload_that_was_killed_leaves_nothing_to_see(self, connect: Connect) -> None:
         connect().check()

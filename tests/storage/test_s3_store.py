@@ -22,7 +22,7 @@ from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS, 
 from modelpool.storage.backends.s3 import uploads
 from modelpool.storage.backends.s3.client import Bucket, head
 from modelpool.storage.backends.s3.store import CHECKS, CLAIMS, S3Store
-from tests.children import MIB, check_memory_is_constant, in_child
+from tests.children import MIB, in_child
 from tests.servers.seaweedfs import (
     BUCKET,
     KEY,
@@ -205,20 +205,6 @@ def test_a_server_that_goes_and_comes_back(server: SeaweedFS, connect: Connect) 
     store.sweep_partial(older_than_s=-60)
     store.put(lost, [b"again"])
     assert [found.key for found in store.list()] == sorted([key, lost])
-
-
-def test_memory_stays_constant(connect: Connect) -> None:
-    store, key, size = connect(), new_key(), 160
-    piece = os.urandom(MIB)
-    store.check()
-
-    def work() -> None:
-        store.put(key, (piece for _ in range(size)))
-        with store.open(key) as pieces:
-            assert sum(len(found) for found in pieces) == size * MIB
-
-    check_memory_is_constant(work)
-    assert store.stat(key).size_bytes == size * MIB
 
 
 @pytest.mark.parametrize("size", [8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 20 * MIB + 7])
