@@ -224,11 +224,9 @@ OF_STORES = (
     Mischief("stores hang", _REMOTE, _hanging_stores, seconds=4),
     Mischief("some exchanges go wrong", _REMOTE, _sprinkled, seconds=3),
     _by_proxy("500", (answer(500), None)),
-    _by_proxy("slow", (delay(0.6), None)),
-    _by_proxy("too slow", (delay(1.5), None)),
+    _by_proxy("slow", (delay(1.5), None)),
     _by_proxy("cut", (cut(1000), "GET")),
-    _by_proxy("wrong bytes", (flip(20), "GET")),
-    _by_proxy("wrong bytes on the way there", (flip_sent(20), "PUT")),
+    _by_proxy("wrong bytes", (flip(20), "GET"), (flip_sent(20), "PUT")),
     _by_proxy("lost answers", (lose(), None)),
 )
 OF_DISKS = (

@@ -11,7 +11,7 @@ from django.db import connections
 
 from modelpool.storage.failpoints import STEPS
 from tests.faults.mischief import DATABASE_LOCKED, OF_DISKS, OF_STORES, WORKERS_KILLED, Mischief, killed_at
-from tests.faults.site import Remote, Site, open_site
+from tests.faults.site import DISK, SHARE, Remote, Site, open_site
 from tests.faults.trial import begin_trial
 from tests.sandbox import fresh_path
 
@@ -47,3 +47,20 @@ def test_web_processes_killed_at_every_step(site: Site, tmp_path: Path) -> None:
                 trial.endure(killed_at(step))
         assert trial.conclude() == []
     assert site.leftovers() == []
+
+
+def test_what_somebody_does_to_the_stores_is_seen(site: Site, tmp_path: Path) -> None:
+    """These tests could fail."""
+    with begin_trial(site, tmp_path / "history.jsonl", stores=[DISK, SHARE], models=1) as trial:
+        mine = max((path for path in site.disk.rglob("*") if path.is_file()), key=lambda path: path.stat().st_mtime)
+        kept = mine.read_bytes()
+        mine.write_bytes(kept[:-1] + b"?")
+        assert any("is not what it says" in fault for fault in trial.compared())
+        mine.write_bytes(kept)
+        mine.rename(mine.with_name("0" * 32))
+        found = site.unaccounted()
+        assert any("which no row names" in fault for fault in found)
+        assert any("lacks" in fault for fault in found)
+        mine.with_name("0" * 32).rename(mine)
+        trial.history.of("register", trial.tenants[0].name, trial.models[0])[0].sha256 = "0" * 64
+        assert any("has changed" in fault for fault in trial.compared())

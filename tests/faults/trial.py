@@ -81,8 +81,12 @@ class Trial:
             left = self.site.unaccounted()
             if not left:
                 break
+        return [*self.faults, *left, *self.compared()]
+
+    def compared(self) -> list[str]:
+        """Compare what clients were told with what can be seen and fetched now."""
         final = self.site.final(self.tenants, self.models)
-        return [*self.faults, *left, *Checker(self.history, final, stale_s=self.stale_s).check()]
+        return Checker(self.history, final, stale_s=self.stale_s).check()
 
     def told(self) -> str:
         """Return how many operations ended how."""
