@@ -167,12 +167,13 @@ def _free_ports() -> dict[str, int]:
     for _ in range(100):
         start = random.randrange(12_000, 21_000, 10)
         ports = {name: start + number for number, name in enumerate(_NAMES)}
-        if all(_is_free(port) and _is_free(port + 10_000) for port in ports.values()):
+        if all(is_free(port) and is_free(port + 10_000) for port in ports.values()):
             return ports
     raise AssertionError("there are no free ports for SeaweedFS")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody has the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -34,6 +34,7 @@ from modelpool.storage.backends.s3.uploads import (
     cut,
     put_at_once,
     remove_stale,
+    sender_of,
 )
 
 CHECKS = ".check/"
@@ -66,10 +67,12 @@ class S3Store(ArtifactStore):
         parts = cut(counted)
         first = next(parts)
         if len(first) < PART_BYTES:
-            self._put_at_once(name, first)
+            sender = self._put_at_once(name, first)
         else:
-            self._put_in_parts(name, chain([first], parts))
+            sender = self._put_in_parts(name, chain([first], parts))
         stored = self._head(name)
+        if stored is not None and sender_of(stored) not in (sender, None):  # written over, where conditions do not hold
+            raise FileExistsError(key)
         if stored is None or stored["ContentLength"] != counted.size_bytes:
             raise StoreUnavailable("The artifact store did not keep the object that it took; nothing was changed.")
         return counted.stored()
@@ -161,10 +164,10 @@ class S3Store(ArtifactStore):
     def _head(self, name: str) -> dict[str, Any] | None:
         return head(self._connection, name)
 
-    def _put_at_once(self, name: str, data: bytes) -> None:
-        put_at_once(self._connection, name, data)
+    def _put_at_once(self, name: str, data: bytes) -> str:
+        return put_at_once(self._connection, name, data)
 
-    def _put_in_parts(self, name: str, parts: Iterable[bytes]) -> None:
+    def _put_in_parts(self, name: str, parts: Iterable[bytes]) -> str:
         """Claim the name, for not every server keeps the condition when parts are put together by several at once."""
         with self._claimed(name):
             if self._head(name) is not None:
@@ -173,6 +176,7 @@ class S3Store(ArtifactStore):
                 for part in parts:
                     upload.send(part)
                 upload.complete()
+        return upload.sender
 
     @contextmanager
     def _claimed(self, name: str) -> Iterator[None]:

@@ -21,13 +21,18 @@ PART_BYTES = 8 << 20
 """Of each part but the last; S3 takes 10,000 parts of at least 5 MiB, so that an object may have 80 GiB."""
 
 
+_SENDER = "modelpool-sender"
+
+
 def cut(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Join and cut to parts of exactly :data:`PART_BYTES`, but the last, which may be empty when it is the only one."""
     buffer, is_first = bytearray(), True
     for chunk in chunks:
         buffer += chunk
         while len(buffer) > PART_BYTES:
-            yield bytes(buffer[:PART_BYTES])
+            with memoryview(buffer) as view, view[:PART_BYTES] as part:
+                whole = bytes(part)
+            yield whole
             del buffer[:PART_BYTES]
             is_first = False
     if buffer or is_first:
@@ -39,30 +44,32 @@ def checksum(data: bytes) -> str:
     return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
-def put_at_once(connection: Connection, name: str, data: bytes) -> None:
-    """Send a small object; raise ``FileExistsError`` where another one has its name.
+def put_at_once(connection: Connection, name: str, data: bytes) -> str:
+    """Send a small object and return its sender; raise ``FileExistsError`` where another one has its name.
 
     An answer may be lost, and the question asked again: what is refused then may be our own object.
     """
-    where, sender = {"Bucket": connection.bucket.name, "Key": name}, _new_sender()
+    where, sender = {"Bucket": connection.bucket.name, "Key": name}, secrets.token_hex(16)
     digest = checksum(data)
     try:
         with connection.asked("write an object") as s3:
-            s3.put_object(**where, Body=data, ChecksumSHA256=digest, Metadata=sender, IfNoneMatch="*")
+            s3.put_object(**where, Body=data, ChecksumSHA256=digest, Metadata={_SENDER: sender}, IfNoneMatch="*")
     except (FileExistsError, StoreUnavailable):
         if not _is_from(connection, name, sender):
             raise
+    return sender
 
 
-def _new_sender() -> dict[str, str]:
-    """Return what an object says about who sent it, which nobody else says."""
-    return {"modelpool-sender": secrets.token_hex(16)}
+def sender_of(found: dict[str, Any]) -> str | None:
+    """Return what a head says about who sent the object, which nobody else says; ``None`` from a forgetful server."""
+    sender: str | None = found.get("Metadata", {}).get(_SENDER)
+    return sender
 
 
-def _is_from(connection: Connection, name: str, sender: dict[str, str]) -> bool:
+def _is_from(connection: Connection, name: str, sender: str) -> bool:
     with suppress(ModelpoolError):
         found = head(connection, name)
-        return found is not None and sender.items() <= found.get("Metadata", {}).items()
+        return found is not None and sender_of(found) == sender
     return False
 
 
@@ -73,12 +80,14 @@ class MultipartUpload:
         self._connection = connection
         self._where = {"Bucket": connection.bucket.name, "Key": name}
         self._parts: list[dict[str, Any]] = []
-        self._sender = _new_sender()
+        self.sender = secrets.token_hex(16)
         self._is_done = False
 
     def __enter__(self) -> MultipartUpload:
         with self._connection.asked("begin an object") as s3:
-            answer = s3.create_multipart_upload(**self._where, ChecksumAlgorithm="SHA256", Metadata=self._sender)
+            answer = s3.create_multipart_upload(
+                **self._where, ChecksumAlgorithm="SHA256", Metadata={_SENDER: self.sender}
+            )
         self._where["UploadId"] = answer["UploadId"]
         return self
 
@@ -102,7 +111,7 @@ class MultipartUpload:
             with self._connection.asked("finish an object") as s3:
                 s3.complete_multipart_upload(**self._where, MultipartUpload=parts, IfNoneMatch="*")
         except (FileExistsError, StoreUnavailable):
-            if not _is_from(self._connection, self._where["Key"], self._sender):
+            if not _is_from(self._connection, self._where["Key"], self.sender):
                 raise
         self._is_done = True
 
