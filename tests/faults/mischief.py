@@ -38,6 +38,8 @@ class Mischief:
     at: Callable[[Site], AbstractContextManager[None]]
     seconds: float = 1.0
     """For how long, so that it can be met and got over."""
+    needs_volume: bool = False
+    """Without a file system for the store alone, everybody may be told of it."""
     starts_servers: bool = False
     """Those end with the thread that started them: this must not be a short one."""
 
@@ -230,7 +232,8 @@ OF_STORES = (
     _by_proxy("lost answers", (lose(), None)),
 )
 OF_DISKS = (
-    Mischief("disk full", _DISK, _full_disk),
+    Mischief("disk full", _DISK, _full_disk, needs_volume=True),
+    Mischief("no file can grow", EVERYBODY, _short_files),
     Mischief("disk forbidden", _DISK, _forbidden_disk),
     Mischief("disk vanished", _DISK, _vanished_disk),
 )

@@ -49,7 +49,8 @@ class Trial:
         with mischief.at(self.site):
             time.sleep(mischief.seconds if seconds is None else seconds)
         self.stale_s = max(self.stale_s, STALE_S + time.monotonic() - began)
-        if self.is_strict and mischief.hurts != EVERYBODY:
+        is_confined = self.site.has_volume or not mischief.needs_volume
+        if self.is_strict and is_confined and mischief.hurts != EVERYBODY:
             self._find_unharmed(began, [self.site.tenants[store].name for store in mischief.hurts], mischief.name)
 
     def move(self, tenant: Tenant, to: str, *, failpoint: str = "") -> bool:
@@ -65,9 +66,9 @@ class Trial:
         return self.site.run(*command, failpoint=failpoint, check=False)[0]
 
     def finish_move(self, tenant: Tenant, to: str) -> None:
-        """Move again until all is moved, as if the dead ones' leases had ended each time."""
+        """Move again until all is moved, as if what dead ones had begun were swept each time."""
         for _ in range(_MOVES):
-            self.site.database.age()
+            self.site.sweep()
             if self.move(tenant, to):
                 return
         self.faults.append(f"the files of {tenant.name} do not come to {to}")

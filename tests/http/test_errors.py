@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -32,6 +33,8 @@ from tests.api.v1.wire import problem
         (drf.Throttled(wait=3), 429, "quota_exceeded"),
         (SuspiciousOperation("secret detail"), 400, "malformed"),
         (OperationalError("password=hunter2"), 503, "database_unavailable"),
+        (OSError(errno.ENOSPC, "secret path"), 507, "storage_quota_exceeded"),
+        (OSError(errno.EMFILE, "secret path"), 503, "overloaded"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
@@ -45,7 +48,7 @@ def test_foreseen_errors_are_problems(error: Exception, status: int, code: str):
     assert ("Retry-After" in response) is (status in (429, 503))
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), errors.ConfigurationError("x"), RecursionError()])
+@pytest.mark.parametrize("error", [ValueError("x"), errors.ConfigurationError("x"), RecursionError(), OSError()])
 def test_faults_of_ours_are_left_to_the_log(error: Exception):
     assert answer(error, request_id=None) is None
 

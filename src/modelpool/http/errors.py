@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _PAGES = ("/console", "/static")
 _FORBIDDEN = "This credential may not do that."
+_NO_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_MEANS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 _UNREADABLE = "The body could not be read to its end, or is not the form that its type says."
 
 
@@ -89,7 +92,19 @@ def _as_our_own(error: BaseException) -> errors.ModelpoolError | None:
             if isinstance(translated, errors.DatabaseUnavailable):
                 logger.warning("the database does not answer", exc_info=error)
             return translated
-    return None
+    return _of_machine(error) if isinstance(error, OSError) else None
+
+
+def _of_machine(error: OSError) -> errors.ModelpoolError | None:
+    """Return our error where this machine ran out of something; any other fault of its is one of ours."""
+    if error.errno in _NO_DISK:
+        found: errors.ModelpoolError = errors.StorageQuotaExceeded("The server's own disk is full.")
+    elif error.errno in _NO_MEANS:
+        found = errors.Overloaded("The server has no memory or descriptors left; try again.", retry_after_s=2)
+    else:
+        return None
+    logger.warning("this machine ran out of something", exc_info=error)
+    return found
 
 
 def _plain(status: int, code: str, detail: str, request_id: str | None) -> HttpResponse:

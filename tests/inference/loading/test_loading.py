@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from modelpool.core.errors import VersionNotFound
+from modelpool.core.errors import ModelUnavailable, VersionNotFound
 from modelpool.core.runtime.process.isolation import ModelHost
 from modelpool.inference.loading import served
 from modelpool.inference.loading.served import ServedModel, load_version
@@ -70,6 +71,16 @@ def test_a_version_that_was_deleted_is_not_found(route: Route, tenant: Tenant, a
     registry.delete_model(registry.get_model(tenant, "churn"), actor=actor)
     with pytest.raises(VersionNotFound):
         load(route)
+
+
+def test_a_node_without_room_for_a_model_says_so(route: Route) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(ModelUnavailable, match="cannot be loaded now: File too large"):
+            load(msgspec.structs.replace(route, runs_inline=False, is_trained=False))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_pointer_to_a_version_of_another_tenant_leads_nowhere_else(

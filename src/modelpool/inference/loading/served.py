@@ -37,6 +37,7 @@ _READER_BYTES = 20_000  # of the types that read bodies, and 500 more for each i
 _READER_BYTES_PER_INPUT = 500
 
 _UNLOADABLE_RETRY_S = 30.0
+_NO_ROOM_RETRY_S = 2.0
 
 _meter = LoadMeter()
 
@@ -205,6 +206,9 @@ def _load_model(data: bytes, route: Route, *, host: ModelHost) -> LoadedModel:
     except Invalid as error:  # the caller's request is none of its causes
         detail = f"Version {route.number} of {route.model!r} cannot be loaded: {error.detail}"
         raise ModelUnavailable(detail, retry_after_s=_UNLOADABLE_RETRY_S) from error
+    except OSError as error:  # no memory, descriptors or processes are left on this node
+        detail = f"Version {route.number} of {route.model!r} cannot be loaded now: {error.strerror or error}."
+        raise ModelUnavailable(detail, retry_after_s=_NO_ROOM_RETRY_S) from error
 
 
 def _remember(version_id: UUID, trial: Trial) -> None:
