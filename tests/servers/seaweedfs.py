@@ -23,6 +23,8 @@ from botocore.session import Session
 from tests.servers.processes import die_with_parent
 
 BUCKET = "models"
+DOMAIN = "s3.test"
+"""Whose subdomains it takes for buckets; nobody resolves them."""
 KEY, SECRET = "modelpoolkey", "modelpoolsecret"
 READER_KEY, READER_SECRET = "readerkey", "readersecret"
 _START_DEADLINE_S = 40.0
@@ -95,7 +97,7 @@ class SeaweedFS:
             "-dir", str(self.folder / "data"), "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1", *ports,
             "-admin.port.grpc", str(self.ports["admin"] + 10000), "-s3.config", str(self.folder / "s3.json"),
             "-bucket", BUCKET, "-s3.port.iceberg", "0", "-s3.port.lance", "0", "-webdav=false", "-admin.ui=false",
-            "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false",
+            "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false", "-s3.domainName", DOMAIN,
         ]  # fmt: skip
 
     def _has_bucket(self) -> bool:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -18,13 +23,21 @@ import pytest
 
 from modelpool.core.artifacts import ArtifactStore, ObjectMissing
 from modelpool.core.errors import StoreUnavailable
-from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS, Check
+from modelpool.core.testing.store_contract import (
+    PROCESS_CHECKS,
+    STORE_CHECKS,
+    Check,
+    check_delete,
+    check_listing,
+    check_round_trip,
+)
 from modelpool.storage.backends.s3 import uploads
 from modelpool.storage.backends.s3.client import Bucket, head
 from modelpool.storage.backends.s3.store import CHECKS, CLAIMS, S3Store
 from tests.children import MIB, in_child
 from tests.servers.seaweedfs import (
     BUCKET,
+    DOMAIN,
     KEY,
     READER_KEY,
     READER_SECRET,
@@ -50,7 +63,8 @@ def connect(server: SeaweedFS) -> Connect:
 
     def make(**changes: Any) -> S3Store:
         facts: dict[str, Any] = {"access_key_id": KEY, "secret_access_key": SECRET, "region": "us-east-1"}
-        return S3Store(Bucket("bucket", BUCKET, prefix=prefix, endpoint=server.endpoint, **(facts | changes)))
+        facts |= {"prefix": prefix, "endpoint": server.endpoint}
+        return S3Store(Bucket("bucket", BUCKET, **(facts | changes)))
 
     return make
 
@@ -107,6 +121,71 @@ def test_credentials_of_the_environment_are_used(connect: Connect, monkeypatch: 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     connect(access_key_id=None, secret_access_key=None).check()
+
+
+def test_credentials_of_a_profile_are_used(connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text(f"[default]\naws_access_key_id = nobody\naws_secret_access_key = x\n{profile('models')}")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_PROFILE", "models")
+    connect(access_key_id=None, secret_access_key=None).check()
+    monkeypatch.setenv("AWS_PROFILE", "default")
+    with pytest.raises(StoreUnavailable, match="does not know the access key"):
+        connect(access_key_id=None, secret_access_key=None).check()
+
+
+def test_credentials_of_the_machines_role_are_used(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container or a machine in a cloud has them: a service on the machine gives keys that end."""
+    expires = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
+    role = {"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "", "Expiration": expires}
+    with answering(json.dumps(role).encode()) as url:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+        connect(access_key_id=None, secret_access_key=None).check()
+
+
+def profile(name: str) -> str:
+    return f"[{name}]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """Answer every GET with this body, and give the address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/role"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("check", [check_round_trip, check_listing, check_delete], ids=lambda check: check.__name__)
+def test_a_bucket_in_the_name_of_the_host(
+    check: Check, server: SeaweedFS, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is resolved here, as nobody else would; the server sees it in ``Host``, which is signed."""
+    asked, resolve = set[str](), socket.getaddrinfo
+
+    def local(host: Any, *rest: Any, **more: Any) -> Any:
+        asked.add(host)
+        return resolve("127.0.0.1" if str(host).endswith(DOMAIN) else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", local)
+    check(lambda: connect(path_style=False, endpoint=f"http://{DOMAIN}:{server.ports['s3']}"))
+    assert asked == {f"{BUCKET}.{DOMAIN}"}
 
 
 def test_an_upload_that_was_killed_is_taken_back(connect: Connect) -> None:

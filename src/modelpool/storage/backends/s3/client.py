@@ -92,6 +92,8 @@ class Connection:
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
             max_pool_connections=_CONNECTIONS,
             signature_version="s3v4",
+            request_checksum_calculation="when_required",  # ours are sent by name; not every server takes others
+            response_checksum_validation="when_required",  # what is read is compared with the digest in the database
             s3={"addressing_style": "path" if bucket.path_style else "virtual"},
         )
         return Session().create_client(
