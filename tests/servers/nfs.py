@@ -55,7 +55,7 @@ class NFSUnavailable(Exception):
 
 
 def run_with_nfs(
-    folder: Path, module: str, *, options: str = "", timeout_s: float = 100.0, memory: str = "512M"
+    folder: Path, module: str, *, options: str = "", timeout_s: float = 180.0, memory: str = "512M"
 ) -> list[str]:
     """Boot a guest, run ``python -m MODULE /mnt/a /mnt/b`` in it, and return the lines that it printed.
 

@@ -13,7 +13,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -24,9 +24,12 @@ from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS
 from modelpool.storage.backends.filesystem import FilesystemStore
 from modelpool.storage.backends.marker import MARKER
 from tests.servers.nfs import CLIENTS
+from tests.storage.nfs_nodes import environment
 from tests.waiting import wait_until
 
 MIB = 1 << 20
+_FEED_S = 20.0
+"""How long a node may take to hear of a version that it asked for in vain; a client of NFS remembers for 30."""
 SERVERS_VIEW = Path("/proc/fs/nfsd/clients")
 Clients = tuple[Path, Path]
 
@@ -242,6 +245,46 @@ def put_all(path: str, word: str, keys: str) -> None:
     say(json.dumps(won))
 
 
+def registered_here_predicted_there(clients: Clients) -> None:
+    """What node A registers, node B predicts with as soon as the change feed tells it: the file is there by then."""
+    home = Path("/dev/shm/nodes")
+    home.mkdir(mode=0o700)
+    python = [sys.executable, "-m"]
+    subprocess.run([*python, "modelpool", "manage", "migrate", "-v0"], env=environment(home, clients[0]), check=True)
+    with ExitStack() as stack:
+        a, b = (
+            stack.enter_context(
+                subprocess.Popen(
+                    [*python, "tests.storage.nfs_nodes", work],
+                    env=environment(home, client),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for work, client in zip(("register", "predict"), clients, strict=True)
+        )
+        assert told(b, told(a)) == "ready"
+        for number in (1, 2, 3):
+            status, text = json.loads(told(b, str(number)))
+            assert status == 404, text
+            deadline = time.monotonic() + _FEED_S
+            assert told(a, str(number)) == str(number)
+            while status == 404 and time.monotonic() < deadline:
+                status, answer = json.loads(told(b, str(number)))
+            assert (status, answer) == (200, [[1.0 + number]]), answer
+
+
+def told(process: subprocess.Popen[str], question: str | None = None) -> str:
+    """Return the line with which a node answers."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    if question is not None:
+        process.stdin.write(f"{question}\n")
+        process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
 def vanished_mount(clients: Clients) -> None:
     """The folder below a mount that went away is not taken for an empty store."""
     a, _ = stores(clients)
@@ -274,6 +317,7 @@ TWO_CLIENTS: tuple[Callable[[Clients], None], ...] = (
     silly_names_are_nothing,
     one_mark_for_both,
     one_of_two_nodes_wins,
+    registered_here_predicted_there,
     vanished_mount,
 )
 CONTRACT = (*STORE_CHECKS, *PROCESS_CHECKS)

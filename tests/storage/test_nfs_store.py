@@ -12,7 +12,7 @@ from tests.sandbox import fresh_path
 from tests.servers.nfs import NFSUnavailable, run_with_nfs
 from tests.storage.nfs_guest import NAMES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nfs")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
