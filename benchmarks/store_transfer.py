@@ -26,7 +26,7 @@ def main() -> None:
     """Do one step."""
     step, alias, file, *artifact = sys.argv[1:]
     django.setup()
-    steps: dict[str, Callable[..., Any]] = {"up": _up, "down": _down, "fetch": _cached, "cached": _cached}
+    steps: dict[str, Callable[..., Any]] = {"up": _up, "down": _down, "fetch": _fetched, "cached": _cached}
     call = steps.get(step) or _bare(step, alias)
     if step in ("up", "bare_up"):
         call(alias, [b"small"])
@@ -58,6 +58,17 @@ def _down(alias: str, artifact_id: str) -> str:
 
     with storage.open_artifact(_artifact(artifact_id)) as pieces:
         return _digest(pieces)
+
+
+def _fetched(alias: str, artifact_id: str) -> str:
+    """The same file may be there already, from another store."""
+    from modelpool.storage.cache import Wanted
+    from modelpool.storage.stores import get_cache
+
+    cache, artifact = get_cache(alias), _artifact(artifact_id)
+    assert cache is not None
+    cache.forget(Wanted(artifact.tenant_id, artifact.sha256, artifact.size_bytes))
+    return _cached(alias, artifact_id)
 
 
 def _cached(alias: str, artifact_id: str) -> str:
