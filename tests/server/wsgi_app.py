@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
+from modelpool.core.errors import StoreUnavailable
+
 MEBIBYTE = 1 << 20
 
 
@@ -101,6 +103,16 @@ class Application:
             raise RuntimeError("late boom")
 
         start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", "1000000")])
+        return self._stream(pieces())
+
+    def answer_broken_file(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """A short file whose store fails after the first piece."""
+
+        def pieces() -> Iterator[bytes]:
+            yield b"x" * 1000
+            raise StoreUnavailable("The artifact store broke off.")
+
+        start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", "2000")])
         return self._stream(pieces())
 
     def _stream(self, pieces: Iterable[bytes]) -> Stream:

@@ -240,6 +240,14 @@ def test_failure_is_a_problem_without_its_message(bridge, caplog):
     assert "RuntimeError: boom" in caplog.text
 
 
+def test_short_file_whose_store_breaks_off_is_refused_while_it_can_be(bridge):
+    with bridge.client() as client:
+        answer = client.get("/broken-file")
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert bridge.application.streams[0].is_closed.wait(5)
+
+
 def test_failure_in_the_middle_cuts_the_connection(bridge, caplog):
     with bridge.client() as client, pytest.raises(httpx.RemoteProtocolError):
         client.get("/late-boom")

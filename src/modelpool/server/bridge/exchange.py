@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
-from modelpool.core.errors import Overloaded
+from modelpool.core.errors import ModelpoolError, Overloaded
 from modelpool.core.problems import problem_of
 from modelpool.inference.asgi import Receive, Send
 from modelpool.inference.requests import ClientGone
@@ -169,7 +169,7 @@ class Exchange:
             if self._environ["REQUEST_METHOD"] == "HEAD" or self._status in _NO_BODY:
                 return b""
             if not getattr(result, "streaming", True) or 0 <= self._declared_length() <= _WHOLE_BYTES:
-                return b"".join(result)
+                return self._joined(result)
             return self._stream(result)
         finally:
             close = getattr(result, "close", None)
@@ -187,7 +187,15 @@ class Exchange:
         self._in_loop(self._end_stream())
         return None
 
-    def _replace_with(self, error: Overloaded) -> bytes:
+    def _joined(self, result: Iterable[bytes]) -> bytes:
+        """Collect an answer; while none of it is sent it can still be another, as when a file's store breaks off."""
+        try:
+            return b"".join(result)
+        except ModelpoolError as error:
+            logger.warning("an answer broke off before it was sent: %s", error)
+            return self._replace_with(error)
+
+    def _replace_with(self, error: ModelpoolError) -> bytes:
         problem = problem_of(error, request_id=self._environ["HTTP_X_REQUEST_ID"])
         self._status = problem.status
         self._headers = [*problem.headers.items(), ("Content-Type", "application/problem+json")]
