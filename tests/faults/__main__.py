@@ -104,6 +104,7 @@ def _round(site: Site, file: Path, chance: random.Random, kinds: list[Mischief],
             site.wait_until_well(trial.history, trial.tenants, trial.models)
             trial.finish_move(mover, to)
             problems += trial.conclude()
+            site.delete_models(trial.tenants, trial.models)
         except AssertionError as error:
             problems.append(f"it does not come back: {error}")
     _say(f"  {trial.told()}; well after {trial.recovered_s:.1f} s, {time.monotonic() - began:.1f} s in all")

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from psycopg import sql
 
@@ -173,7 +175,7 @@ def _short_files(site: Site) -> Iterator[None]:
 def _forbidden_disk(site: Site) -> Iterator[None]:
     """Nothing may be written any more; for those who are not root, nothing read either."""
     if site.has_volume:
-        subprocess.run(["mount", "-o", "remount,ro", str(site.disk.parent)], check=True)
+        wait_until(partial(_is_remounted, site.disk.parent, "ro"), "a moment in which nobody writes")
     elif os.geteuid() == 0:
         subprocess.run(["chattr", "-R", "+i", str(site.disk)], check=True)
     else:
@@ -182,11 +184,16 @@ def _forbidden_disk(site: Site) -> Iterator[None]:
         yield
     finally:
         if site.has_volume:
-            subprocess.run(["mount", "-o", "remount,rw", str(site.disk.parent)], check=True)
+            assert _is_remounted(site.disk.parent, "rw")
         elif os.geteuid() == 0:
             subprocess.run(["chattr", "-R", "-i", str(site.disk)], check=True)
         else:
             site.disk.chmod(0o750)
+
+
+def _is_remounted(volume: Path, how: str) -> bool:
+    done = subprocess.run(["mount", "-o", f"remount,{how}", str(volume)], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 @contextmanager

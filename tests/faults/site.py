@@ -159,6 +159,14 @@ class Site:
                     made = client.register(model, activate="always")
                     assert made.result == DONE, made
 
+    def delete_models(self, tenants: Sequence[Tenant], models: Sequence[str]) -> None:
+        """Delete these models with all their versions."""
+        for tenant in tenants:
+            with tenant.client() as api:
+                for model in models:
+                    done = api.delete(f"/models/{model}")
+                    assert done.status_code == 204, done.text
+
     def wait_until_well(self, history: History, tenants: Sequence[Tenant], models: Sequence[str]) -> float:
         """Wait until everybody may do everything again on each node; return how long that took."""
 
