@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -12,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from psycopg import sql
@@ -24,6 +24,7 @@ from tests.servers.postgres import PostgresServer
 from tests.waiting import wait_until
 
 _ALWAYS = 10**9
+_SHORT_BYTES = 100
 _PASSING = (
     (answer(500), None), (answer(503), None), (lose(), None), (delay(0.5), None), (delay(1.5), None), (cut(0), "GET"),
     (cut(2000), "GET"), (flip(1500), "GET"), (flip_sent(1500), "PUT"), (wrong_length(5), "GET"),
@@ -162,33 +163,15 @@ def _full_disk(site: Site) -> Iterator[None]:
 def _short_files(site: Site) -> Iterator[None]:
     """``RLIMIT_FSIZE`` for the web processes that there are."""
     processes = [pid for node in site.nodes for pid in children_running(node.pid, "modelpool.server.web")]
-    for pid in processes:
-        subprocess.run(["prlimit", "--pid", str(pid), "--fsize=100:unlimited"], check=True)
+    kept = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in processes}
+    for pid, (_, hard) in kept.items():
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (_SHORT_BYTES, hard))
     try:
         yield
     finally:
-        for pid in processes:
-            subprocess.run(["prlimit", "--pid", str(pid), "--fsize=unlimited:unlimited"], check=True)
-
-
-@contextmanager
-def _forbidden_disk(site: Site) -> Iterator[None]:
-    """Nothing may be written any more; for those who are not root, nothing read either."""
-    if site.has_volume:
-        wait_until(partial(_is_remounted, site.disk.parent, "ro"), "a moment in which nobody writes")
-    elif os.geteuid() == 0:
-        subprocess.run(["chattr", "-R", "+i", str(site.disk)], check=True)
-    else:
-        site.disk.chmod(0)
-    try:
-        yield
-    finally:
-        if site.has_volume:
-            assert _is_remounted(site.disk.parent, "rw")
-        elif os.geteuid() == 0:
-            subprocess.run(["chattr", "-R", "-i", str(site.disk)], check=True)
-        else:
-            site.disk.chmod(0o750)
+        for pid, limits in kept.items():
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
 def _is_remounted(volume: Path, how: str) -> bool:

@@ -317,7 +317,7 @@ def _make_tenants(site: Site) -> dict[str, Tenant]:
             name = f"in-{store}"
             made = api.post("/tenants", json={"name": name, "store": store})
             assert made.status_code == 201, made.text
-            key = api.post(f"/tenants/{name}/keys", json={"name": "clients", "role": "scientist"})
+            key = api.post(f"/tenants/{name}/keys", json={"name": "clients", "role": "admin"})
             assert key.status_code == 201, key.text
             found[store] = Tenant(name, key.json()["key"], urls)
     return found
