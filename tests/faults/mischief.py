@@ -174,6 +174,26 @@ def _short_files(site: Site) -> Iterator[None]:
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
+@contextmanager
+def _forbidden_disk(site: Site) -> Iterator[None]:
+    """Nothing may be written any more; for those who are not root, nothing read either."""
+    if site.has_volume:
+        wait_until(partial(_is_remounted, site.disk.parent, "ro"), "a moment in which nobody writes")
+    elif os.geteuid() == 0:
+        subprocess.run(["chattr", "-R", "+i", str(site.disk)], check=True)
+    else:
+        site.disk.chmod(0)
+    try:
+        yield
+    finally:
+        if site.has_volume:
+            assert _is_remounted(site.disk.parent, "rw")
+        elif os.geteuid() == 0:
+            subprocess.run(["chattr", "-R", "-i", str(site.disk)], check=True)
+        else:
+            site.disk.chmod(0o750)
+
+
 def _is_remounted(volume: Path, how: str) -> bool:
     done = subprocess.run(["mount", "-o", f"remount,{how}", str(volume)], capture_output=True, check=False)
     return done.returncode == 0
