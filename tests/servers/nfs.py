@@ -24,6 +24,7 @@ Two mounts have caches of their own only without sharing, and the server takes t
 recall none of its delegations, unless their versions differ.
 """
 
+NFSD_OPTIONS = "-N 3 -G 10 -L 10 4"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAMS = ("linux.uml", "modprobe", "exportfs", "rpc.nfsd", "rpc.mountd", "mount.nfs4", "ip")
 _MODULES = Path("/usr/lib/uml/modules")
@@ -42,7 +43,7 @@ up() {{
   ip link set lo up && modprobe -d /mnt nfsd && modprobe -d /mnt nfs && modprobe -d /mnt nfsv4 &&
   mount -t nfsd nfsd /proc/fs/nfsd && mount -t rpc_pipefs rpc /run/rpc_pipefs &&
   exportfs -o rw,fsid=0,no_root_squash,insecure,no_subtree_check,sync 127.0.0.1:/mnt/exp &&
-  rpc.nfsd -N 3 -G 10 -L 10 4 && rpc.mountd -N 3 -p 20048 &&
+  rpc.nfsd {nfsd} && rpc.mountd -N 3 -p 20048 &&
   {mounts}
 }}
 up && (cd {root} && {command}); echo; echo "{ended} $?"
@@ -66,7 +67,7 @@ def run_with_nfs(
     folder.mkdir(parents=True)
     init = folder / "init"
     command = shlex.join([sys.executable, "-m", module, "/mnt/a", "/mnt/b"])
-    facts = {"path": _PATH, "modules": _MODULES, "ended": _ENDED}
+    facts = {"path": _PATH, "modules": _MODULES, "ended": _ENDED, "nfsd": NFSD_OPTIONS}
     mounts = " && ".join(f"mount -t nfs4 -o {own}{options} 127.0.0.1:/ /mnt/{name}" for name, own in CLIENTS.items())
     root = shlex.quote(str(Path(__file__).resolve().parents[2]))
     init.write_text(_INIT.format(**facts, root=root, command=command, mounts=mounts))

@@ -23,7 +23,7 @@ from modelpool.core.errors import StoreUnavailable
 from modelpool.core.testing.store_contract import PROCESS_CHECKS, STORE_CHECKS
 from modelpool.storage.backends.filesystem import FilesystemStore
 from modelpool.storage.backends.marker import MARKER
-from tests.servers.nfs import CLIENTS
+from tests.servers.nfs import CLIENTS, NFSD_OPTIONS
 from tests.storage.nfs_nodes import environment
 from tests.waiting import wait_until
 
@@ -295,16 +295,48 @@ def vanished_mount(clients: Clients) -> None:
     subprocess.run(["umount", "-l", str(clients[1])], check=True)
     try:
         for call in (store.check, lambda: store.stat(key), lambda: list(store.list())):
-            try:
-                call()
-            except StoreUnavailable:
-                continue
-            raise AssertionError("an unmounted volume was taken for the store")
+            assert is_unavailable(call), "an unmounted volume was taken for the store"
         assert names_in(clients[1]) == []
     finally:
-        options = CLIENTS[clients[1].name]
-        subprocess.run(["mount", "-t", "nfs4", "-o", options, "127.0.0.1:/", str(clients[1])], check=True)
+        mount(clients[1])
     assert read(store, key) == b"x"
+
+
+def server_away(clients: Clients) -> None:
+    """A client that does not wait for ever says that the store does not answer, and goes on when the server is back."""
+    a, b = stores(clients)
+    key, data = new_key(), os.urandom(MIB)
+    a.put(key, [data])
+    remount(clients[1], ",soft,timeo=10,retrans=1")
+    assert read(b, key) == data
+    subprocess.run(["rpc.nfsd", "0"], check=True)
+    try:
+        for call in (lambda: read(b, key), lambda: b.put(new_key(), [data])):
+            assert is_unavailable(call)
+    finally:
+        subprocess.run(["rpc.nfsd", *NFSD_OPTIONS.split()], check=True)
+    wait_until(lambda: not is_unavailable(lambda: read(b, key)), "the server", timeout_s=30)
+    assert read(b, key) == data
+    b.put(new_key(), [data])
+    assert len(list(a.list())) == 2
+
+
+def is_unavailable(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except StoreUnavailable:
+        return True
+    return False
+
+
+def remount(client: Path, options: str = "") -> None:
+    subprocess.run(["umount", "-l", str(client)], check=True)
+    mount(client, options)
+
+
+def mount(client: Path, options: str = "") -> None:
+    all_options = CLIENTS[client.name] + options
+    subprocess.run(["mount", "-t", "nfs4", "-o", all_options, "127.0.0.1:/", str(client)], check=True)
 
 
 TWO_CLIENTS: tuple[Callable[[Clients], None], ...] = (
@@ -319,6 +351,7 @@ TWO_CLIENTS: tuple[Callable[[Clients], None], ...] = (
     one_of_two_nodes_wins,
     registered_here_predicted_there,
     vanished_mount,
+    server_away,
 )
 CONTRACT = (*STORE_CHECKS, *PROCESS_CHECKS)
 NAMES = [

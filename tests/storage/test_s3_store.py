@@ -35,6 +35,7 @@ from modelpool.storage.backends.s3 import uploads
 from modelpool.storage.backends.s3.client import Bucket, head
 from modelpool.storage.backends.s3.store import CHECKS, CLAIMS, S3Store
 from tests.children import MIB, in_child
+from tests.servers.faults import cut, faulty_proxy
 from tests.servers.seaweedfs import (
     BUCKET,
     DOMAIN,
@@ -317,6 +318,22 @@ def test_a_sender_that_fails_between_parts_leaves_nothing(connect: Connect) -> N
     with pytest.raises(OSError, match="went away"):
         store.put(new_key(), chunks())
     assert store.sweep_partial(older_than_s=-60) == 0
+
+
+def test_a_download_goes_on_however_often_it_breaks_off_as_long_as_it_gets_on(
+    server: SeaweedFS, connect: Connect
+) -> None:
+    store, key, data = connect(), new_key(), os.urandom(10 * MIB)
+    store.put(key, [data])
+    with faulty_proxy(server.ports["s3"]) as proxy:
+        near = connect(endpoint=f"http://127.0.0.1:{proxy.port}")
+        near.check()
+        proxy.add(cut(3 * MIB // 2), method="GET", within=key, times=6)
+        assert read(near, key) == data
+        assert proxy.met == ["cut"] * 6
+        proxy.add(cut(1000), method="GET", within=key, times=10)
+        with pytest.raises(StoreUnavailable, match="broke off"):
+            read(near, key)
 
 
 def test_of_several_that_send_parts_one_wins(connect: Connect) -> None:

@@ -44,7 +44,7 @@ CLAIMS = ".claims/"
 """Where the names of objects are that are being sent in parts."""
 
 _RETRIES = 3
-"""How often a download that breaks off is taken up again."""
+"""How often in a row a download that breaks off within a piece is taken up again."""
 
 
 class S3Store(ArtifactStore):
@@ -220,14 +220,16 @@ class _Reader:
         self._end = self._position + answer["ContentLength"]
 
     def __iter__(self) -> Iterator[bytes]:
-        breaks = 0
+        breaks, taken_up_at = 0, self._position
         while self._body is not None and self._end is not None and self._position < self._end:
             piece = self._read()
             if piece:
                 self._position += len(piece)
                 yield piece
-            elif breaks < _RETRIES:
-                breaks += 1
+                continue
+            breaks = 0 if self._position - taken_up_at >= CHUNK_BYTES else breaks
+            if breaks < _RETRIES:
+                breaks, taken_up_at = breaks + 1, self._position
                 self.close()
                 self.begin(self._where["Key"])
             else:
