@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from psycopg import sql
@@ -163,9 +164,11 @@ def _full_disk(site: Site) -> Iterator[None]:
 def _short_files(site: Site) -> Iterator[None]:
     """``RLIMIT_FSIZE`` for the web processes that there are."""
     processes = [pid for node in site.nodes for pid in children_running(node.pid, "modelpool.server.web")]
-    kept = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in processes}
-    for pid, (_, hard) in kept.items():
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (_SHORT_BYTES, hard))
+    kept: dict[int, tuple[int, int]] = {}
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            kept[pid] = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (_SHORT_BYTES, kept[pid][1]))
     try:
         yield
     finally:
