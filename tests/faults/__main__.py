@@ -101,7 +101,7 @@ def _round(site: Site, file: Path, chance: random.Random, kinds: list[Mischief],
         names = ", ".join(kind.name for kind in chosen)
         _say(f"{file.stem}: {names}; {mover.name} to {to} {step}")
         try:
-            site.wait_until_well(trial.history, trial.tenants, trial.models)
+            trial.wait_until_well()
             trial.finish_move(mover, to)
             problems += trial.conclude()
             site.delete_models(trial.tenants, trial.models)

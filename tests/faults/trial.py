@@ -73,9 +73,14 @@ class Trial:
                 return
         self.faults.append(f"the files of {tenant.name} do not come to {to}")
 
+    def wait_until_well(self) -> None:
+        """Wait until everything works again, by itself."""
+        took_s = self.site.wait_until_well(self.history, self.tenants, self.models)
+        self.recovered_s = max(self.recovered_s, took_s)
+
     def conclude(self) -> list[str]:
         """Wait until everything works again, sweep, and return all that is not as it should be."""
-        self.recovered_s = self.site.wait_until_well(self.history, self.tenants, self.models)
+        self.wait_until_well()
         self.site.release_quarantined(self.tenants, self.models)
         for _ in range(_STILL_UNDER_WAY):
             self.site.sweep()
