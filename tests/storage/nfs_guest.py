@@ -302,6 +302,18 @@ def vanished_mount(clients: Clients) -> None:
     assert read(store, key) == b"x"
 
 
+def mount_that_hides(clients: Clients) -> None:
+    """A mount that hides from B what A makes is refused by the check, and says which option does so."""
+    a, b = stores(clients)
+    a.check()
+    remount(clients[1], ",nocto")
+    try:
+        assert is_unavailable(b.check)
+    finally:
+        remount(clients[1])
+    b.check()
+
+
 def server_away(clients: Clients) -> None:
     """A client that does not wait for ever says that the store does not answer, and goes on when the server is back."""
     a, b = stores(clients)
@@ -351,6 +363,7 @@ TWO_CLIENTS: tuple[Callable[[Clients], None], ...] = (
     one_of_two_nodes_wins,
     registered_here_predicted_there,
     vanished_mount,
+    mount_that_hides,
     server_away,
 )
 CONTRACT = (*STORE_CHECKS, *PROCESS_CHECKS)

@@ -9,6 +9,7 @@ import signal
 import stat
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from modelpool.core.artifacts import ObjectMissing
 from modelpool.core.errors import StorageQuotaExceeded, StoreUnavailable
 from modelpool.storage.backends.filesystem import FilesystemStore
 from modelpool.storage.backends.marker import MARKER
+from modelpool.storage.backends.mounts import check_mount
 
 TENANT = uuid.uuid4().hex
 
@@ -71,6 +73,29 @@ class Spy:
 def spy(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> Spy:
     store.put(make_key(), [b"makes the folders"])
     return Spy(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_refused"),
+    [
+        ("36 35 {device} / /srv rw,noatime shared:1 - nfs4 host:/ rw,vers=4.2,nocto,hard", True),
+        ("36 35 {device} / /srv rw,noatime - nfs host:/ rw,nocto", True),
+        ("36 35 {device} / /srv rw,noatime - nfs4 host:/ rw,vers=4.2,hard", False),
+        ("36 35 {device} / /srv rw,noatime - ext4 /dev/nocto rw,nocto", False),
+        ("36 35 999:1 / /srv rw,noatime - nfs4 host:/ rw,nocto", False),
+        ("broken", False),
+        ("", False),
+    ],
+)
+def test_a_mount_that_hides_new_files_is_refused(tmp_path: Path, line: str, is_refused: bool) -> None:
+    device, mounts = tmp_path.stat().st_dev, tmp_path / "mountinfo"
+    mounts.write_text(f"{line}\n".format(device=f"{os.major(device)}:{os.minor(device)}"))
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(StoreUnavailable, match="nocto") if is_refused else nullcontext():
+            check_mount(folder, mounts=mounts)
+    finally:
+        os.close(folder)
 
 
 def test_a_file_is_durable_before_it_is_visible_and_its_name_before_put_returns(

@@ -1,7 +1,8 @@
 """Objects as files: ``root/<tenant id>/<artifact id>``, on a local disk or over NFS.
 
 No locks (they are not shared by every mount), no change in place, nothing ever overwritten: readers see whole files
-only. Folders are opened component by component without following links.
+only. Folders are opened component by component without following links, and anew for each use: that makes a client of
+NFS ask its server what is in them, rather than believe for half a minute that a new file is not there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from modelpool.core.artifacts import CHUNK_BYTES, ArtifactStore, ObjectMissing, StoredBytes, StoredObject, check_key
 from modelpool.storage.backends.marker import FOLDER_MODE, OPEN_FOLDER, MarkedRoot, MarkRecord, Unrecorded
+from modelpool.storage.backends.mounts import check_mount
 from modelpool.storage.backends.os_errors import translated
 from modelpool.storage.backends.private_file import FILE_MODE, PRIVATE_NAME, PrivateFile
 from modelpool.storage.failpoints import reach
@@ -84,9 +86,11 @@ class FilesystemStore(ArtifactStore):
                     yield _describe(key, found)
 
     def check(self) -> None:
-        """See the marker, then write and remove a file."""
-        with self._root.opened() as root, PrivateFile(root, "check") as file:
-            file.write(b"ok")
+        """See the marker and how it is mounted, then write and remove a file."""
+        with self._root.opened() as root:
+            check_mount(root)
+            with PrivateFile(root, "check") as file:
+                file.write(b"ok")
 
     def local_path(self, key: str) -> Path | None:
         """Return the file's own path."""
