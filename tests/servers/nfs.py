@@ -25,6 +25,7 @@ recall none of its delegations, unless their versions differ.
 """
 
 NFSD_OPTIONS = "-N 3 -G 10 -L 10 4"
+MEMORY_MIB = 512
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAMS = ("linux.uml", "modprobe", "exportfs", "rpc.nfsd", "rpc.mountd", "mount.nfs4", "ip")
 _MODULES = Path("/usr/lib/uml/modules")
@@ -55,9 +56,7 @@ class NFSUnavailable(Exception):
     """There is no User Mode Linux with NFS here; the message says what to install."""
 
 
-def run_with_nfs(
-    folder: Path, module: str, *, options: str = "", timeout_s: float = 180.0, memory: str = "512M"
-) -> list[str]:
+def run_with_nfs(folder: Path, module: str, *, options: str = "", timeout_s: float = 180.0) -> list[str]:
     """Boot a guest, run ``python -m MODULE /mnt/a /mnt/b`` in it, and return the lines that it printed.
 
     ``options`` (``,nocto``) are added to those of both mounts. Raises ``AssertionError`` with the guest's console when
@@ -72,7 +71,7 @@ def run_with_nfs(
     root = shlex.quote(str(Path(__file__).resolve().parents[2]))
     init.write_text(_INIT.format(**facts, root=root, command=command, mounts=mounts))
     init.chmod(0o755)
-    console = _boot([kernel, f"mem={memory}", f"init={init}", f"uml_dir={folder}"], folder, timeout_s)
+    console = _boot([kernel, f"mem={MEMORY_MIB}M", f"init={init}", f"uml_dir={folder}"], folder, timeout_s)
     lines = console.splitlines()
     assert f"{_ENDED} 0" in lines, f"the guest failed:\n{console[-6000:]}"
     return lines
@@ -111,5 +110,7 @@ def _boot(command: list[str], folder: Path, timeout_s: float) -> str:
 
 
 def _memory_folder(folder: Path) -> str:
-    """The guest's memory is a file, which must be allowed to be executed."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else str(folder)
+    """The guest's memory is a file, for which containers often have no room where it belongs."""
+    shared = Path("/dev/shm")
+    is_fit = os.access(shared, os.W_OK | os.X_OK) and shutil.disk_usage(shared).free > (2 * MEMORY_MIB) << 20
+    return str(shared if is_fit else folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ def found() -> dict[str, dict[str, Any]]:
     try:
         lines = run_with_nfs(fresh_path("nfs"), "tests.storage.nfs_guest")
     except NFSUnavailable as error:
-        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        is_possible = platform.machine() == "x86_64"  # User Mode Linux is for no others
+        if is_possible and os.environ.get("CI", "").lower() not in ("", "0", "false"):
             pytest.fail(f"CI must have every server: {error}", pytrace=False)
         pytest.skip(str(error))
     said = [json.loads(line) for line in lines if line.startswith('{"check":')]
