@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.faults.checker import STALE_S, Checker
 from tests.faults.clients import Load, Tenant
@@ -55,23 +56,24 @@ class Trial:
 
     def move(self, tenant: Tenant, to: str, *, failpoint: str = "") -> bool:
         """Move a tenant's files, once; say whether that came to its end. With a failpoint, it is killed there."""
-        return self._mover(tenant, to, failpoint) == 0
+        return self._mover(tenant, to, failpoint)[0] == 0
 
     def is_killed(self, tenant: Tenant, to: str, *, step: str) -> bool:
         """Move, and say whether the mover was killed when it came to the step."""
-        return self._mover(tenant, to, step) == -signal.SIGKILL
+        return self._mover(tenant, to, step)[0] == -signal.SIGKILL
 
-    def _mover(self, tenant: Tenant, to: str, failpoint: str) -> int:
+    def _mover(self, tenant: Tenant, to: str, failpoint: str) -> tuple[int, Any]:
         command = ("store", "move", "--tenant", tenant.name, "--to", to, "--keep", "0s")
-        return self.site.run(*command, failpoint=failpoint, check=False)[0]
+        return self.site.run(*command, failpoint=failpoint, check=False)
 
     def finish_move(self, tenant: Tenant, to: str) -> None:
         """Move again until all is moved, as if what dead ones had begun were swept each time."""
         for _ in range(_MOVES):
             self.site.sweep()
-            if self.move(tenant, to):
+            code, report = self._mover(tenant, to, "")
+            if code == 0:
                 return
-        self.faults.append(f"the files of {tenant.name} do not come to {to}")
+        self.faults.append(f"the files of {tenant.name} do not come to {to}: {report}")
 
     def wait_until_well(self) -> None:
         """Wait until everything works again, by itself."""
