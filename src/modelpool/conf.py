@@ -150,6 +150,36 @@ class LimitsSettings(_Table, frozen=True):
     orphan_grace: Duration = Duration(3600)
 
 
+class SqlSourceSettings(_Table, frozen=True, tag_field="kind", tag="sql"):
+    """``kind = "sql"``: a query that the operator wrote, against PostgreSQL or SQLite, read only."""
+
+    url: str
+    query: Annotated[str, msgspec.Meta(min_length=1)]
+    parameters: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    timeout: Duration = Duration(300)
+    max_rows: Annotated[int, msgspec.Meta(ge=1)] = 10_000_000
+
+
+class StoreSourceSettings(_Table, frozen=True, tag_field="kind", tag="store"):
+    """``kind = "store"``: files that somebody else puts into a store; ``{tenant}`` in the prefix is the tenant."""
+
+    store: str
+    prefix: str = "imports/{tenant}/"
+    tenants: tuple[str, ...] = ()
+
+
+SourceSettings = SqlSourceSettings | StoreSourceSettings
+
+
+class DatasetsSettings(_Table, frozen=True):
+    """``[datasets]``: tables to train on, and where else than from uploads they may come from."""
+
+    keep: Duration = Duration(0)
+    max_unpacked: Size = Size(20 * 2**30)
+    sources: dict[str, SourceSettings] = msgspec.field(default_factory=dict)
+
+
 class FilesystemStoreSettings(_Table, frozen=True, tag_field="kind", tag="filesystem"):
     """``kind = "filesystem"``: a folder, local or NFS; a relative path is below the home folder."""
 
@@ -250,6 +280,7 @@ class Settings(_Table, frozen=True):
     cache: CacheSettings = CacheSettings()
     serving: ServingSettings = ServingSettings()
     jobs: JobsSettings = JobsSettings()
+    datasets: DatasetsSettings = DatasetsSettings()
     limits: LimitsSettings = LimitsSettings()
     signing: SigningSettings = SigningSettings()
     tracing: TracingSettings = TracingSettings()
@@ -422,6 +453,11 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if section == "stores":
             alias, _, key = key.partition("_")
             tree.setdefault("stores", {}).setdefault(alias, {})[key] = value
+        elif section == "datasets" and key.startswith("sources_"):
+            alias, _, key = key.removeprefix("sources_").partition("_")
+            hint = SqlSourceSettings if key == "parameters" else StoreSourceSettings
+            source = tree.setdefault("datasets", {}).setdefault("sources", {}).setdefault(alias, {})
+            source[key] = _split_list(hint, key, value)
         else:
             tree.setdefault(section, {})[key] = _split_list(sections[section].type, key, value)
     return tree

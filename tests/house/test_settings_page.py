@@ -23,6 +23,8 @@ def _tables() -> dict[str, type[msgspec.Struct]]:
             tables[field.name] = field.type
     for kind in get_args(conf.StoreSettings):
         tables[f"stores.ALIAS: {kind.__struct_config__.tag}"] = kind
+    for kind in get_args(conf.SourceSettings):
+        tables[f"datasets.sources.NAME: {kind.__struct_config__.tag}"] = kind
     return tables
 
 
@@ -43,9 +45,10 @@ def test_setting_is_documented_with_its_default_and_variable(heading, field):
     rows = _section(heading)
     assert field.name in rows, f"document {field.name} in the section {heading} of {_PAGE.name}"
     row = rows[field.name]
-    section = heading.partition(":")[0].replace("stores.ALIAS", "stores_ALIAS")
+    section = heading.partition(":")[0].replace("stores.ALIAS", "stores_ALIAS").replace(".", "_")
     assert row["variable"] == f"MODELPOOL_{section}_{field.name}".upper()
-    assert _read(row["default"], field) == field.default
+    default = {} if field.default_factory is dict else field.default
+    assert _read(row["default"], field) == default
     assert len(row["meaning"]) > 20
 
 

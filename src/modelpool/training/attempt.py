@@ -11,6 +11,7 @@ from typing import cast
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connection
 
+from modelpool import conf
 from modelpool.core.errors import BadTrainingData, ModelpoolError, Unavailable, UnknownTrainer
 from modelpool.core.tracing import Trace, current_tracer
 from modelpool.storage.services import copy_to_file
@@ -106,7 +107,10 @@ class Attempt:
             raise BadTrainingData("The dataset was deleted before the job ran; submit the job again with another one.")
         self.report.progress(0.0, "fetching data")
         self.report.write(now=True)
-        copy_to_file(dataset.artifact, folder / "data")
+        file = dataset.table or dataset.artifact
+        if file is None:
+            raise BadTrainingData("The dataset has no file; see its warning, and submit the job with another one.")
+        copy_to_file(file, folder / "data")
         request = TrainRequest(
             tenant=job.tenant.name,
             model=job.model.name,
@@ -116,7 +120,8 @@ class Attempt:
             params=job.params,
             target=job.target or None,
             data=str(folder / "data"),
-            format=cast(TableFormat, dataset.format),
+            format="parquet" if dataset.table is not None else cast(TableFormat, dataset.format),
+            max_unpacked_bytes=int(conf.settings().datasets.max_unpacked),
         )
         write_json(folder / REQUEST_FILE, request)
         return Task(entry="train", folder=str(folder), memory_limit_bytes=job.memory_limit_bytes, nice=NICE)

@@ -23,6 +23,7 @@ from modelpool.training.forkserver import ForkServer
 from modelpool.training.models import JobLogLine, JobWorker
 from modelpool.training.profiling import profile_next
 from modelpool.training.queue import reap_expired
+from modelpool.training.retention import delete_expired
 
 logger = logging.getLogger(__name__)
 
@@ -132,9 +133,10 @@ class Chores:
 
 
 def clean_up() -> None:
-    """Remove orphaned artifacts, old entries of the change feed, and the logs of jobs that ended long ago."""
+    """Remove orphaned artifacts, expired datasets, old entries of the feed, and logs of jobs that ended long ago."""
     report = sweep(grace_s=float(conf.settings().limits.orphan_grace))
     logger.info("swept: %s", report)
+    delete_expired()
     prune_changes()
     prune_logs()
 

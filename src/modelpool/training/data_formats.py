@@ -18,7 +18,24 @@ BY_TYPE = {
     "application/x-jsonlines": "jsonl",
     "application/jsonlines": "jsonl",
 }
-BY_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+BY_TYPE |= {
+    "application/vnd.apache.arrow.file": "arrow",
+    "application/vnd.apache.arrow.stream": "arrow",
+    "application/x-apache-arrow-stream": "arrow",
+}
+BY_SUFFIX = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+PACKED = (".gz", ".gzip", ".zst", ".zstd")
+"""Ends of names of packed files; what is in them is told by the end before, and in the end by the content."""
 
 
 def data_format_of(*, media_type: str, filename: str) -> str:
@@ -26,7 +43,10 @@ def data_format_of(*, media_type: str, filename: str) -> str:
 
     Raises :class:`UnsupportedMediaType` that lists the known ones.
     """
-    known = BY_TYPE.get(media_type) or BY_SUFFIX.get(PurePosixPath(filename).suffix.lower())
+    name = PurePosixPath(filename.lower())
+    if name.suffix in PACKED:
+        name = name.with_suffix("")
+    known = BY_TYPE.get(media_type) or BY_SUFFIX.get(name.suffix)
     if known is None:
         raise UnsupportedMediaType(
             f"The content type {media_type[:80]!r} is not a table that is read here; send 'Content-Type: text/csv', "

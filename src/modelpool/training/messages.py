@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 T = TypeVar("T")
-TableFormat = Literal["csv", "parquet", "jsonl", "json"]
+TableFormat = Literal["csv", "parquet", "jsonl", "json", "arrow"]
 
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
@@ -41,14 +41,17 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None
     data: str
     format: TableFormat
+    max_unpacked_bytes: int
     seed: int = 0
 
 
 class ProfileRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset to be described."""
+    """A dataset to be described; with ``table``, also to be written as Parquet to a file of that name."""
 
     data: str
     format: TableFormat
+    max_unpacked_bytes: int
+    table: str = ""
 
 
 class TrainersRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,11 +118,17 @@ class TrainResult(msgspec.Struct, kw_only=True):
 
 
 class ProfileResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A described dataset; ``warning`` says why it could not be read."""
+    """A described dataset; ``warning`` says why it could not be read, or which columns cannot be used.
+
+    ``format`` is the one found by its content; ``has_table`` says that the Parquet file was written.
+    """
 
     n_rows: int | None = None
     columns: list[dict[str, Any]] = []
+    preview: dict[str, Any] | None = None
     warning: str = ""
+    format: TableFormat | None = None
+    has_table: bool = False
 
 
 class TrainerEntry(msgspec.Struct, frozen=True, kw_only=True):

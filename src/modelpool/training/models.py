@@ -18,7 +18,17 @@ class Dataset(TenantOwned):
 
     ``columns`` (name, dtype, missing, …) and ``n_rows`` are computed by a worker: the web process does not parse files.
     Until then they are ``None``; where the file cannot be read, ``columns`` is empty and ``warning`` says why.
+    ``artifact`` is the file as it came; ``table`` the same as Parquet, which training reads where it is there. A
+    dataset with an ``origin`` (a query or an object of the operator's, see :mod:`modelpool.training.fetching`) is
+    ``pending``, without a file, until a worker has fetched it.
     """
+
+    class State(models.TextChoices):
+        """Whether there is a file."""
+
+        PENDING = "pending"
+        READY = "ready"
+        FAILED = "failed"
 
     class Format(models.TextChoices):
         """How the file is written."""
@@ -27,24 +37,31 @@ class Dataset(TenantOwned):
         PARQUET = "parquet"
         JSONL = "jsonl"
         JSON = "json"
+        ARROW = "arrow"
 
     name = models.CharField(max_length=200, blank=True)
     format = models.CharField(max_length=16, choices=Format.choices)
-    artifact = models.ForeignKey(Artifact, on_delete=models.RESTRICT, related_name="+")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.READY)
+    origin = models.JSONField(null=True)
+    artifact = models.ForeignKey(Artifact, on_delete=models.RESTRICT, null=True, related_name="+")
+    table = models.ForeignKey(Artifact, on_delete=models.RESTRICT, null=True, related_name="+")
     size_bytes = models.BigIntegerField()
-    sha256 = models.CharField(max_length=64)
+    sha256 = models.CharField(max_length=64, blank=True)
     n_rows = models.BigIntegerField(null=True)
     columns = models.JSONField(null=True)
+    preview = models.JSONField(null=True)
     warning = models.TextField(blank=True)
     profile_until = models.DateTimeField(null=True, editable=False, help_text="Until then a worker is busy reading it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=200, blank=True)
+    expires_at = models.DateTimeField(null=True, help_text="When it is deleted; never while a job needs it.")
 
     class Meta(TenantOwned.Meta):
         db_table = "modelpool_dataset"
         indexes: ClassVar = [
             models.Index(fields=["tenant", "-created_at"], name="dataset_by_tenant"),
             models.Index(fields=["created_at"], name="dataset_unread", condition=models.Q(columns__isnull=True)),
+            models.Index(fields=["expires_at"], name="dataset_expiry", condition=models.Q(expires_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -69,7 +69,7 @@ class Publication:
         path = self.folder / Path(name).name
         return store_artifact(
             self.job.tenant,
-            chunks=_pieces(path),
+            chunks=pieces_of(path),
             store=self.job.model.store or self.job.tenant.store,
             filename=path.name,
         )
@@ -107,7 +107,8 @@ class Publication:
         )
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """Read a file of a work folder, a chunk at a time."""
     with path.open("rb") as file:
         while piece := file.read(CHUNK_BYTES):
             yield piece

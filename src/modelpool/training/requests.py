@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]
 
-from modelpool.core.errors import FieldError, Invalid, InvalidField, Unavailable, UnknownTrainer
+from modelpool.core.errors import Conflict, FieldError, Invalid, InvalidField, Unavailable, UnknownTrainer
 from modelpool.training.models import Dataset, TrainerInfo
 
 _MAX_ERRORS = 20
@@ -35,6 +35,14 @@ def check_params(params: Mapping[str, Any], *, schema: Mapping[str, Any]) -> Non
     errors = [item for error in found[:_MAX_ERRORS] for item in _explain(error, schema=schema)]
     if errors:
         raise Invalid("; ".join(f"{item.field}: {item.detail}" for item in errors), errors=errors)
+
+
+def check_has_file(dataset: Dataset) -> None:
+    """Refuse to train on what a worker has not fetched yet, or could not fetch."""
+    if dataset.state == Dataset.State.PENDING:
+        raise Conflict(f"Dataset {dataset.pk} is being fetched; train on it once its state is 'ready'.")
+    if dataset.state == Dataset.State.FAILED:
+        raise Conflict(f"Dataset {dataset.pk} could not be fetched: {dataset.warning}")
 
 
 def check_target(target: str, *, dataset: Dataset) -> str:

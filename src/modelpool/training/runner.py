@@ -46,6 +46,9 @@ from modelpool.training.messages import (
 )
 from modelpool.training.plain_estimators import sample_of, signature_of
 from modelpool.training.tables import profile_table, read_table
+from modelpool.training.tables.detect import detect_format
+from modelpool.training.tables.opening import limit_unpacked
+from modelpool.training.tables.to_parquet import write_parquet
 from modelpool.training.trainer_sources import describe, explain, load_source
 
 if TYPE_CHECKING:
@@ -56,6 +59,10 @@ _TRIED_ROWS = 5
 NO_SAMPLE = (
     "Not compiled: which columns it was fitted on cannot be told. Fit on run.features or some of its columns by name, "
     "or return TrainedModel(estimator, sample=…) with rows as the estimator takes them."
+)
+TOO_MUCH_AT_ONCE = (
+    "Reading the file took more memory than is allowed: a row, a cell or a group of rows of it is too large. Write "
+    "smaller row groups (in pandas: to_parquet(row_group_size=100_000)), or fewer columns."
 )
 OUT_OF_MEMORY = (
     "Training needed more memory than the job's limit. Train on fewer rows or columns, choose a smaller model, or ask "
@@ -75,12 +82,32 @@ def train(folder: Path) -> None:
 def profile(folder: Path) -> None:
     """Describe a dataset; a file that holds no table is a result as well."""
     request = read_json(folder / REQUEST_FILE, ProfileRequest)
+    limit_unpacked(request.max_unpacked_bytes)
     try:
-        found = profile_table(Path(request.data), format=request.format).to_dict()
-        result = ProfileResult(n_rows=found["n_rows"], columns=found["columns"])
+        result = _describe(request, folder=folder)
     except BadTrainingData as error:
         result = ProfileResult(warning=error.detail)
+    except MemoryError:
+        result = ProfileResult(warning=TOO_MUCH_AT_ONCE)
     write_json(folder / RESULT_FILE, result)
+
+
+def _describe(request: ProfileRequest, *, folder: Path) -> ProfileResult:
+    data = Path(request.data)
+    format_name = detect_format(data, named=request.format)
+    profile = profile_table(data, format=format_name)
+    is_wanted = bool(request.table) and format_name not in ("parquet", "json")
+    if is_wanted:
+        write_parquet(data, format=format_name, profile=profile, target=folder / request.table)
+    found = profile.to_dict()
+    return ProfileResult(
+        n_rows=profile.n_rows,
+        columns=found["columns"],
+        preview=found["preview"],
+        warning="\n".join(profile.skipped)[:4000],
+        format=format_name,
+        has_table=is_wanted,
+    )
 
 
 def trainers(folder: Path) -> None:
@@ -115,7 +142,9 @@ def _train(request: TrainRequest, *, folder: Path) -> None:
 
 def _prepare(request: TrainRequest) -> tuple[ChildRun, Trainer]:
     emit(Progress(0.0, "reading data"))
-    table = read_table(Path(request.data), format=request.format, target=request.target)
+    limit_unpacked(request.max_unpacked_bytes)
+    data = Path(request.data)
+    table = read_table(data, format=detect_format(data, named=request.format), target=request.target)
     for note in table.notes:
         emit(LogLine(note))
     trainer = _find(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, transaction
@@ -30,7 +31,7 @@ from modelpool.storage.services import delete_artifacts, discard_artifact, mark_
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
-from modelpool.training import catalogue, requests
+from modelpool.training import catalogue, requests, retention
 from modelpool.training.engines import JobEngine, get_engine
 from modelpool.training.inline_data import encode_inline
 from modelpool.training.models import Dataset, TrainingJob
@@ -38,6 +39,7 @@ from modelpool.training.querysets import count_queued, get_dataset, get_job, job
 
 __all__ = [
     "cancel_job",
+    "change_dataset",
     "create_dataset",
     "create_inline_dataset",
     "delete_dataset",
@@ -56,6 +58,7 @@ _MEDIA_TYPES = {
     Dataset.Format.PARQUET: "application/vnd.apache.parquet",
     Dataset.Format.JSONL: "application/jsonl",
     Dataset.Format.JSON: "application/json",
+    Dataset.Format.ARROW: "application/vnd.apache.arrow.file",
 }
 _RETRY_QUEUED_S = 10.0
 
@@ -68,6 +71,7 @@ def create_dataset(
     actor: Actor,
     filename: str = "",
     name: str = "",
+    expires_at: datetime | None = None,
     in_transaction: Callable[[Dataset], None] | None = None,
 ) -> Dataset:
     """Keep a data file; its rows are looked at later, in a child process of a worker.
@@ -77,6 +81,7 @@ def create_dataset(
     """
     if format not in Dataset.Format.values:
         raise InvalidField("format", f"{format!r:.80} is not one of {', '.join(Dataset.Format.values)}.")
+    retention.check_expiry(expires_at)
     artifact = store_artifact(
         tenant,
         chunks=chunks,
@@ -85,7 +90,12 @@ def create_dataset(
         media_type=_MEDIA_TYPES[Dataset.Format(format)],
         limit_bytes=int(conf.settings().limits.max_dataset),
     )
-    values = {"name": (name or filename)[:200], "format": format, "created_by": actor.label[:200]}
+    values = {
+        "name": (name or filename)[:200],
+        "format": format,
+        "created_by": actor.label[:200],
+        "expires_at": expires_at or retention.default_expiry(),
+    }
     try:
         return _name_artifact(artifact, values=values, actor=actor, in_transaction=in_transaction)
     except BaseException:
@@ -94,7 +104,7 @@ def create_dataset(
 
 
 def _name_artifact(
-    artifact: Artifact, *, values: dict[str, str], actor: Actor, in_transaction: Callable[[Dataset], None] | None
+    artifact: Artifact, *, values: dict[str, Any], actor: Actor, in_transaction: Callable[[Dataset], None] | None
 ) -> Dataset:
     """Make the stored file a dataset, whole or not at all."""
     size_bytes, sha256, tenant = artifact.size_bytes, artifact.sha256, artifact.tenant
@@ -136,6 +146,33 @@ def create_inline_dataset(
     )
 
 
+def change_dataset(
+    dataset: Dataset,
+    *,
+    actor: Actor,
+    name: str | None = None,
+    expires_at: datetime | None = None,
+    is_kept: bool = False,
+) -> Dataset:
+    """Rename a dataset, or say when it is deleted; ``is_kept`` takes the date away. ``None`` changes nothing."""
+    retention.check_expiry(expires_at)
+    changes: dict[str, Any] = {}
+    if name is not None:
+        changes["name"] = name[:200]
+    if expires_at is not None or is_kept:
+        changes["expires_at"] = expires_at
+    with transaction.atomic():
+        locked = Dataset.objects.for_tenant(dataset.tenant_id).select_for_update(no_key=True).filter(pk=dataset.pk)
+        row: Dataset | None = locked.first()
+        if row is None:
+            raise DatasetNotFound(str(dataset.pk))
+        Dataset.objects.for_tenant(dataset.tenant_id).filter(pk=row.pk).update(**changes)
+        details = {key: str(value) for key, value in changes.items()}
+        audit.record("dataset.change", actor=actor, tenant=dataset.tenant, target=str(row.pk), details=details)
+        row.refresh_from_db()
+    return row
+
+
 def delete_dataset(dataset: Dataset, *, actor: Actor) -> None:
     """Delete a dataset and its file; raise :class:`Conflict` while a job still needs it. Versions keep its id."""
     with transaction.atomic():
@@ -146,9 +183,9 @@ def delete_dataset(dataset: Dataset, *, actor: Actor) -> None:
         if job is not None:
             raise Conflict(f"Job {job.pk} still needs dataset {dataset.pk}; cancel it or wait for it.")
         audit.record("dataset.delete", actor=actor, tenant=dataset.tenant, target=str(dataset.pk))
-        artifact = locked.artifact
+        artifacts = [file for file in (locked.artifact, locked.table) if file is not None]
         locked.delete()
-        delete_artifacts([artifact])
+        delete_artifacts(artifacts)
 
 
 @contextmanager
@@ -182,6 +219,7 @@ def submit_job(
     tenant's dataset, and :class:`QuotaExceeded` when too many of the tenant's jobs wait already.
     """
     limits = conf.settings().jobs
+    requests.check_has_file(dataset)
     check_activate(activate or None)
     info = requests.check_trainer(trainer)
     params = {} if params is None else params

@@ -17,6 +17,7 @@ from modelpool.training.tables.opening import check_text, open_data
 from modelpool.training.tables.text_kinds import text_to_chunk
 
 _CHUNK_ROWS = 20_000
+MAX_LINE_BYTES = 16 << 20
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -64,7 +65,7 @@ def _inline_chunks(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Itera
 def _line_chunks(path: Path) -> Iterator[TableChunk]:
     with open_data(path) as stream:
         batch: list[dict[str, Any]] = []
-        for number, line in enumerate(io.BufferedReader(stream), start=1):
+        for number, line in enumerate(_bounded_lines(stream), start=1):
             if line.strip(b"\xef\xbb\xbf \t\r\n"):
                 batch.append(_parse_line(line, number=number))
             if len(batch) == _CHUNK_ROWS:
@@ -72,6 +73,18 @@ def _line_chunks(path: Path) -> Iterator[TableChunk]:
                 batch = []
         if batch:
             yield _objects_to_chunk(batch)
+
+
+def _bounded_lines(stream: Any) -> Iterator[bytes]:
+    """Yield lines; one without end would be read into memory whole."""
+    reader, number = io.BufferedReader(stream), 0
+    while line := reader.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            raise BadTrainingData(
+                f"Line {number} is longer than {MAX_LINE_BYTES} bytes; write one object a line, not one array."
+            )
+        yield line
 
 
 def _parse_line(line: bytes, *, number: int) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Opening a data file: plain, gzip or Zstandard, told by its first bytes, not by its name."""
+"""Opening a data file: plain, gzip or Zstandard, told by its first bytes, not by its name.
+
+What is packed is unpacked within a bound: a small file may hold a table of any size, and nobody can tell before.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,61 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BLOCK_BYTES = 1 << 20
+MAX_UNPACKED_BYTES = 20 << 30
+"""What a packed file may hold, unless :func:`limit_unpacked` says otherwise."""
+
+
+class _Bound:
+    """The bound of this process; a child sets it once, from its request."""
+
+    unpacked_bytes = MAX_UNPACKED_BYTES
+
+
+def limit_unpacked(size_bytes: int) -> None:
+    """Let this process read at most ``size_bytes`` out of one data file."""
+    _Bound.unpacked_bytes = size_bytes
+
+
+def check_unpacked(size_bytes: int) -> None:
+    """Raise :class:`BadTrainingData` when a file holds more than this process may read."""
+    if size_bytes > _Bound.unpacked_bytes:
+        raise BadTrainingData(
+            f"The file holds more than {_Bound.unpacked_bytes} bytes once it is unpacked, the limit of this "
+            "installation (datasets.max_unpacked); send fewer rows or columns."
+        )
+
+
+def unpack(path: Path) -> Path:
+    """Return a file with what is in ``path``: itself when it is not packed, else one beside it, bounded."""
+    if _compression(path) is None:
+        return path
+    target = path.with_name(path.name + ".unpacked")
+    size = 0
+    with open_data(path) as stream, target.open("wb") as file:
+        while block := _read(stream):
+            size += len(block)
+            check_unpacked(size)
+            file.write(block)
+    return target
+
+
+def read_head(path: Path, *, size: int = 4096) -> bytes:
+    """Return the first bytes of what is in ``path``; raise :class:`BadTrainingData` for a damaged packed file."""
+    with open_data(path) as stream:
+        return _read(stream)[:size]
 
 
 def open_data(path: Path) -> pa.NativeFile:
     """Open ``path`` for reading what is in it, decompressed."""
     import pyarrow as pa
 
+    return pa.input_stream(str(path), compression=_compression(path))
+
+
+def _compression(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(4)
-    compression = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
-    return pa.input_stream(str(path), compression=compression)
+    return "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
 
 
 def check_text(path: Path) -> int:
@@ -45,6 +93,7 @@ class _Scan:
 
     def feed(self, block: bytes) -> None:
         self._check_not_binary(block)
+        check_unpacked(self._offset + len(block))
         data = self._rest + block
         try:
             data.decode()

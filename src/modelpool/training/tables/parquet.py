@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelpool.core.errors import BadTrainingData
 from modelpool.training.tables.chunks import ColumnChunk, TableChunk, TableSource, check_names
+from modelpool.training.tables.opening import check_unpacked, unpack
 from modelpool.training.tables.text_kinds import text_to_chunk
 
 if TYPE_CHECKING:
@@ -23,20 +24,33 @@ def open_parquet(path: Path) -> TableSource:
     import pyarrow.parquet as arrow_parquet
 
     try:
-        file = arrow_parquet.ParquetFile(path)
+        file = arrow_parquet.ParquetFile(unpack(path))
     except (pa.ArrowException, OSError) as error:
         raise BadTrainingData(f"The file is not a Parquet file, or is damaged: {error}") from error
-    fields = [field for field in file.schema_arrow if not field.name.startswith("__index_level_")]
-    names = check_names([field.name for field in fields], place="the Parquet schema")
+    _check_size(file.metadata)
+    usable, skipped = usable_columns(file.schema_arrow, place="the Parquet schema")
+    return TableSource(tuple(usable.values()), _rows(file, usable), skipped)
+
+
+def usable_columns(schema: pa.Schema, *, place: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the columns that are read, by the name in the file, and for each of the others a sentence why not."""
+    fields = [field for field in schema if not field.name.startswith("__index_level_")]
+    names = check_names([field.name for field in fields], place=place)
     usable = {
         field.name: name for field, name in zip(fields, names, strict=True) if _storage_type(field.type) is not None
     }
     skipped = tuple(
-        f"Column {field.name!r} is not used: it holds {field.type}, not one value per cell."
+        f"Column {field.name!r} is not used: it holds {str(field.type)[:200]}, not one value per cell."
         for field in fields
         if field.name not in usable
     )
-    return TableSource(tuple(usable.values()), _rows(file, usable), skipped)
+    return usable, skipped
+
+
+def _check_size(metadata: arrow_parquet.FileMetaData) -> None:
+    """Refuse by what the file says of itself: pages of one repeated value take next to nothing until they are read."""
+    pages = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    check_unpacked(max(pages, metadata.num_rows))
 
 
 def _rows(file: arrow_parquet.ParquetFile, usable: dict[str, str]) -> Iterator[TableChunk]:
@@ -44,7 +58,7 @@ def _rows(file: arrow_parquet.ParquetFile, usable: dict[str, str]) -> Iterator[T
 
     try:
         for batch in file.iter_batches(batch_size=_CHUNK_ROWS, columns=list(usable)):
-            columns = {usable[name]: _to_chunk(batch.column(name)) for name in usable}
+            columns = {usable[name]: typed_to_chunk(batch.column(name)) for name in usable}
             yield TableChunk(batch.num_rows, columns)
     except (pa.ArrowException, OSError) as error:
         raise BadTrainingData(f"The Parquet file is damaged: {error}") from error
@@ -72,7 +86,8 @@ def _storage_type(kind: pa.DataType) -> pa.DataType | None:
     return None
 
 
-def _to_chunk(column: pa.Array) -> ColumnChunk:
+def typed_to_chunk(column: pa.Array) -> ColumnChunk:
+    """Read values that have an Arrow type of one value per cell."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

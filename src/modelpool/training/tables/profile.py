@@ -15,7 +15,10 @@ import numpy as np
 from modelpool.core.errors import BadTrainingData
 from modelpool.training.tables.chunks import ALL_KINDS, ColumnChunk, Kind, pick_kind
 from modelpool.training.tables.convert import to_array
-from modelpool.training.tables.read import OPENERS, TableFormat
+from modelpool.training.tables.detect import TableFormat
+from modelpool.training.tables.distribution import Distribution, Sample, sample_size
+from modelpool.training.tables.preview import Preview, preview_of
+from modelpool.training.tables.read import OPENERS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 MAX_DISTINCT = 10_000
 """Different values that are counted in each column; more are not told apart."""
 
+_COUNTED_VALUES = 2_000_000
 _TOP_VALUES = 10
 _MAX_VALUE_CHARACTERS = 100
 
@@ -33,7 +37,7 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     ``dtype`` is the type in the table: bool, int64, float64, datetime or string; ``null`` when no value is there.
     ``distinct`` counts different values without the missing, and is a lower bound when ``is_distinct_capped``.
     ``min``, ``max`` and ``mean`` are of numbers (finite ones) and of datetimes (ISO 8601); ``top`` the most frequent
-    values with their counts.
+    values with their counts; ``std`` is the standard deviation of the finite numbers, divided by n - 1.
     """
 
     name: str
@@ -44,14 +48,18 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     min: float | str | None = None
     max: float | str | None = None
     mean: float | str | None = None
+    std: float | None = None
+    distribution: Distribution | None = None
     top: tuple[tuple[str, int], ...] = ()
 
 
 class TableProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole table; ``columns`` in the file's order."""
+    """A whole table; ``columns`` in the file's order; ``skipped`` says for those that cannot be used, why."""
 
     n_rows: int
     columns: tuple[ColumnProfile, ...]
+    preview: Preview
+    skipped: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, as kept with the dataset."""
@@ -67,13 +75,16 @@ def profile_table(path: Path, *, format: TableFormat) -> TableProfile:
     source = OPENERS[format](path)
     columns = {name: _Statistics() for name in source.names}
     n_rows = 0
+    preview: Preview | None = None
     for chunk in source.chunks:
         for name, column in chunk.columns.items():
-            columns.setdefault(name, _Statistics()).add(column)
+            columns.setdefault(name, _Statistics()).add(column, n_columns=len(columns))
+        preview = preview or preview_of(chunk)
         n_rows += chunk.n_rows
-    if not n_rows:
+    if not n_rows or preview is None:
         raise BadTrainingData("The table has no rows; add rows.")
-    return TableProfile(n_rows=n_rows, columns=tuple(item.describe(name, n_rows) for name, item in columns.items()))
+    described = tuple(item.describe(name, n_rows) for name, item in columns.items())
+    return TableProfile(n_rows=n_rows, columns=described, preview=preview, skipped=source.skipped)
 
 
 class _Statistics:
@@ -85,8 +96,10 @@ class _Statistics:
         self.counts: Counter[str] = Counter()
         self.is_capped = False
         self.low, self.high, self.total, self.finite = math.inf, -math.inf, 0.0, 0
+        self.mean, self.squares = 0.0, 0.0
+        self.sample = Sample()
 
-    def add(self, chunk: ColumnChunk) -> None:
+    def add(self, chunk: ColumnChunk, *, n_columns: int) -> None:
         import pyarrow.compute as pc
 
         values = pc.drop_null(chunk.values)
@@ -94,12 +107,12 @@ class _Statistics:
             return
         self.present += len(values)
         self.kinds &= chunk.kinds
-        self._count(values)
+        self._count(values, most=min(MAX_DISTINCT, _COUNTED_VALUES // n_columns))
         kind = pick_kind(self.kinds)
         if kind not in ("string", "bool"):
-            self._sum(to_array(values, kind=kind))
+            self._sum(to_array(values, kind=kind), n_columns=n_columns)
 
-    def _count(self, values: pa.Array) -> None:
+    def _count(self, values: pa.Array, *, most: int) -> None:
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -107,17 +120,29 @@ class _Statistics:
         texts, counts = found.field("values").cast(pa.string()).to_pylist(), found.field("counts").to_pylist()
         for text, count in zip(texts, counts, strict=True):
             key = text[:_MAX_VALUE_CHARACTERS]
-            if key in self.counts or len(self.counts) < MAX_DISTINCT:
+            if key in self.counts or len(self.counts) < most:
                 self.counts[key] += count
             else:
                 self.is_capped = True
 
-    def _sum(self, numbers: np.ndarray[Any, Any]) -> None:
+    def _sum(self, numbers: np.ndarray[Any, Any], *, n_columns: int) -> None:
         finite = numbers[np.isfinite(numbers)]
         if finite.size:
             self.low, self.high = min(self.low, float(finite.min())), max(self.high, float(finite.max()))
             self.total += float(finite.sum(dtype=np.float64))
+            self._spread(finite.astype(np.float64))
             self.finite += finite.size
+            self.sample.add(finite, size=sample_size(n_columns))
+
+    def _spread(self, numbers: np.ndarray[Any, Any]) -> None:
+        """Add squares around the mean, by the formula of Chan for two parts, which does not cancel."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = float(numbers.mean())
+            difference = mean - self.mean
+            total = self.finite + numbers.size
+            between = difference * difference * self.finite * numbers.size / total
+            self.squares += float(np.square(numbers - mean).sum()) + between
+            self.mean += difference * numbers.size / total
 
     def describe(self, name: str, n_rows: int) -> ColumnProfile:
         kind = pick_kind(self.kinds) if self.present else "null"
@@ -126,9 +151,14 @@ class _Statistics:
         low, high, mean = (_to_wire(figure, kind=kind) for figure in figures)
         return ColumnProfile(
             name=name, dtype=kind, missing=n_rows - self.present, distinct=len(self.counts),
-            is_distinct_capped=self.is_capped, min=low, max=high, mean=mean,
+            is_distinct_capped=self.is_capped, min=low, max=high, mean=mean, std=self._deviation(is_numeric),
+            distribution=self.sample.describe() if is_numeric else None,
             top=tuple(heapq.nsmallest(_TOP_VALUES, self.counts.items(), key=lambda item: (-item[1], item[0]))),
         )  # fmt: skip
+
+    def _deviation(self, is_numeric: bool) -> float | None:
+        found = math.sqrt(self.squares / (self.finite - 1)) if is_numeric and self.finite > 1 else math.nan
+        return found if math.isfinite(found) else None
 
 
 def _to_wire(figure: float | None, *, kind: str) -> float | str | None:

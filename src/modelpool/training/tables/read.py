@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelpool.core.errors import BadTrainingData, FieldError
 from modelpool.core.signature import DType, TensorSpec
+from modelpool.training.tables.arrow import open_arrow
 from modelpool.training.tables.chunks import ALL_KINDS, ColumnChunk, Kind, TableSource, pick_kind
 from modelpool.training.tables.convert import to_array
 from modelpool.training.tables.delimited import open_csv
+from modelpool.training.tables.detect import TableFormat
 from modelpool.training.tables.json_rows import open_inline, open_json_lines
 from modelpool.training.tables.parquet import open_parquet
 from modelpool.training.tables.text_kinds import has_decimal_commas
@@ -24,10 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-TableFormat = Literal["csv", "parquet", "jsonl", "json"]
-
 OPENERS: Mapping[TableFormat, Callable[[Path], TableSource]] = MappingProxyType(
-    {"csv": open_csv, "parquet": open_parquet, "jsonl": open_json_lines, "json": open_inline}
+    {"csv": open_csv, "parquet": open_parquet, "jsonl": open_json_lines, "json": open_inline, "arrow": open_arrow}
 )
 
 WIRE_DTYPES: Mapping[Kind, DType] = MappingProxyType(
@@ -51,9 +51,9 @@ class Table:
 
 
 def read_table(path: Path, *, format: TableFormat, target: str | None = None) -> Table:
-    """Read a whole file, ``format`` being ``csv``, ``parquet``, ``jsonl``, or ``json`` for ``{"columns", "rows"}``.
+    """Read a whole file: ``csv``, ``parquet``, ``jsonl``, ``arrow``, or ``json`` for ``{"columns", "rows"}``.
 
-    CSV and JSON may be packed with gzip or Zstandard. Raises :class:`~modelpool.core.errors.BadTrainingData` with the
+    Each may be packed with gzip or Zstandard. Raises :class:`~modelpool.core.errors.BadTrainingData` with the
     line and the remedy for a file that does not hold a table, and for a ``target`` that is not in it or has no value.
     """
     source = OPENERS[format](path)

@@ -22,8 +22,26 @@ class InlineDataset(Body, frozen=True):
     name: Title = ""
 
 
+class DatasetChange(Body, frozen=True):
+    """What of a dataset may be changed; ``expires_at`` null keeps it for good."""
+
+    name: Title | msgspec.UnsetType = msgspec.UNSET
+    expires_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class DatasetPreview(msgspec.Struct, frozen=True):
+    """The first rows: cells as text, cut to 200 characters, null where missing."""
+
+    columns: list[str]
+    rows: list[list[str | None]]
+
+
 class DatasetDocument(msgspec.Struct, frozen=True):
-    """A stored table; ``n_rows`` and ``columns`` are null until a worker has looked at it."""
+    """A stored table; ``n_rows`` and ``columns`` are null until a worker has looked at it.
+
+    ``state`` is ``pending`` while a worker fetches it from its ``origin``, ``failed`` where that was not possible.
+    ``table_bytes`` is the size of the Parquet file that training reads, null where it reads the original.
+    """
 
     id: UUID
     name: str
@@ -33,6 +51,10 @@ class DatasetDocument(msgspec.Struct, frozen=True):
     n_rows: int | None
     columns: list[Any] | None
     warning: str | None
+    state: str
+    origin: dict[str, Any] | None
+    table_bytes: int | None
+    expires_at: datetime | None
     created_at: datetime
     created_by: str
 
@@ -48,6 +70,10 @@ def present_dataset(dataset: Dataset) -> DatasetDocument:
         n_rows=dataset.n_rows,
         columns=dataset.columns,
         warning=dataset.warning or None,
+        state=dataset.state,
+        origin=dataset.origin,
+        table_bytes=dataset.table.size_bytes if dataset.table is not None else None,
+        expires_at=dataset.expires_at,
         created_at=dataset.created_at,
         created_by=dataset.created_by,
     )

@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.http.response import HttpResponseBase
 from django.urls import path, reverse
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from msgspec import UNSET
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from modelpool import conf
-from modelpool.api.v1.documents.datasets import DatasetDocument, InlineDataset, present_dataset, present_datasets
-from modelpool.core.errors import InvalidField
+from modelpool.api.v1.documents.datasets import (
+    DatasetChange,
+    DatasetDocument,
+    DatasetPreview,
+    InlineDataset,
+    present_dataset,
+    present_datasets,
+)
+from modelpool.core.errors import Conflict, InvalidField, NotFound
 from modelpool.http.bodies import media_type_of
+from modelpool.http.downloads import send_artifact
 from modelpool.http.filters import moment, one_of, text
 from modelpool.http.idempotent_views import KeepsAnswer
 from modelpool.http.openapi import BINARY, describe, form
@@ -23,7 +33,14 @@ from modelpool.http.views import ApiView, created, no_content
 from modelpool.tenants.roles import Permission
 from modelpool.training.data_formats import BY_TYPE, data_format_of
 from modelpool.training.models import Dataset
-from modelpool.training.services import create_dataset, create_inline_dataset, delete_dataset, get_dataset
+from modelpool.training.services import (
+    change_dataset,
+    create_dataset,
+    create_inline_dataset,
+    delete_dataset,
+    get_dataset,
+)
+from modelpool.training.tables.preview import MAX_ROWS
 
 LISTING = Listing(
     orders={"created_at": "created_at", "size_bytes": "size_bytes"},
@@ -46,6 +63,15 @@ _PARAMETERS = [
 ]
 
 
+_ROWS = OpenApiParameter("rows", int, description="How many, 1 to 50.")
+_ARTIFACT = OpenApiParameter(
+    "artifact",
+    {"type": "string", "enum": ["original", "table"], "default": "original"},
+    description="The file as it came, or the Parquet file that training reads.",
+)
+_SUFFIXES = {"original": "", "table": "parquet"}
+
+
 class DatasetsView(KeepsAnswer, ApiView):
     """The tables of a tenant."""
 
@@ -54,7 +80,7 @@ class DatasetsView(KeepsAnswer, ApiView):
     @describe("List datasets", tag="datasets", listing=LISTING, page=DatasetDocument)
     def get(self, request: Request, tenant: str) -> Response:
         """Return a page, newest first."""
-        rows = Dataset.objects.for_tenant(self.tenant)
+        rows = Dataset.objects.for_tenant(self.tenant).select_related("table")
         return Response(paginate(self.raw_request, rows, listing=LISTING, present=present_datasets))
 
     @describe(
@@ -106,18 +132,86 @@ class DatasetsView(KeepsAnswer, ApiView):
 class DatasetView(ApiView):
     """One table."""
 
-    permissions = {"GET": Permission.VIEW, "DELETE": Permission.DEVELOP}
+    permissions = {"GET": Permission.VIEW, "PATCH": Permission.DEVELOP, "DELETE": Permission.DEVELOP}
 
     @describe("Show a dataset", tag="datasets", answer=DatasetDocument)
     def get(self, request: Request, tenant: str, dataset: UUID) -> Response:
         """Return what is known of it."""
         return Response(present_dataset(get_dataset(self.tenant, dataset)))
 
+    @describe("Change a dataset", tag="datasets", body=DatasetChange, answer=DatasetDocument)
+    def patch(self, request: Request, tenant: str, dataset: UUID) -> Response:
+        """Rename it, or say when it is deleted."""
+        body = self.read(DatasetChange)
+        changed = change_dataset(
+            get_dataset(self.tenant, dataset),
+            actor=self.actor,
+            name=None if body.name is UNSET else body.name,
+            expires_at=None if body.expires_at is UNSET else body.expires_at,
+            is_kept=body.expires_at is None,
+        )
+        return Response(present_dataset(changed))
+
     @describe("Delete a dataset", tag="datasets", status=204)
     def delete(self, request: Request, tenant: str, dataset: UUID) -> Response:
         """Delete it and its file; 409 while a job needs it."""
         delete_dataset(get_dataset(self.tenant, dataset), actor=self.actor)
         return no_content()
+
+
+class DatasetPreviewView(ApiView):
+    """The first rows of a table."""
+
+    permissions = {"GET": Permission.DEVELOP}
+
+    @describe("Show a dataset's first rows", tag="datasets", answer=DatasetPreview, parameters=[_ROWS])
+    def get(self, request: Request, tenant: str, dataset: UUID) -> Response:
+        """Return up to 50 rows, as a worker read them; 409 until it has."""
+        found = get_dataset(self.tenant, dataset)
+        if found.preview is None:
+            raise Conflict(found.warning or f"Dataset {found.pk} has not been read by a worker yet; ask again soon.")
+        n_rows = _number_of_rows(request.GET.get("rows", str(MAX_ROWS)))
+        preview = found.preview
+        return Response(DatasetPreview(columns=preview["columns"], rows=preview["rows"][:n_rows]))
+
+
+class DatasetDownloadView(ApiView):
+    """The bytes of a dataset."""
+
+    permissions = {"GET": Permission.DEVELOP}
+
+    @describe(
+        "Download a dataset's file",
+        tag="datasets",
+        parameters=[
+            _ARTIFACT,
+            OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="One range of bytes."),
+        ],
+        answers={
+            (200, "application/octet-stream"): BINARY,
+            (206, "application/octet-stream"): BINARY,
+            307: OpenApiResponse(description="The store itself has it, at the address in ``Location``."),
+        },
+    )
+    def get(self, request: Request, tenant: str, dataset: UUID) -> HttpResponseBase:
+        """Stream the file as it came, or the Parquet file that training reads."""
+        found = get_dataset(self.tenant, dataset)
+        which = request.GET.get("artifact", "original")
+        if which not in ("original", "table"):
+            raise InvalidField("artifact", f"{which[:80]!r} is not 'original' or 'table'.")
+        file = found.artifact if which == "original" else found.table
+        if file is None:
+            raise NotFound(f"Dataset {found.pk} has no {which} file.")
+        name = (
+            file.filename if which == "original" and file.filename else f"{found.pk}.{_SUFFIXES[which] or found.format}"
+        )
+        return send_artifact(self.raw_request, file, filename=name)
+
+
+def _number_of_rows(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_ROWS):
+        raise InvalidField("rows", f"must be a number from 1 to {MAX_ROWS}.")
+    return int(text)
 
 
 def _created(dataset: Dataset) -> Response:
@@ -134,4 +228,6 @@ def _name_of(upload: Upload, request: Request) -> str:
 urlpatterns = [
     path("tenants/<str:tenant>/datasets", DatasetsView.as_view(), name="datasets"),
     path("tenants/<str:tenant>/datasets/<id:dataset>", DatasetView.as_view(), name="dataset"),
+    path("tenants/<str:tenant>/datasets/<id:dataset>/preview", DatasetPreviewView.as_view(), name="dataset-preview"),
+    path("tenants/<str:tenant>/datasets/<id:dataset>/download", DatasetDownloadView.as_view(), name="dataset-download"),
 ]
