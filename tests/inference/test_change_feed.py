@@ -208,7 +208,8 @@ def test_the_version_that_was_replaced_stays_for_a_roll_back(
     plane.start()
     first = register(tenant, "churn", yes_model)
     route = ("acme", "churn", None)
-    plane.pool.release(plane.loader.obtain_blocking(plane.routes.load(route)))
+    wait_until(lambda: plane.routes.load(route) == plane.routes.find(route))  # read during a change it is not kept
+    plane.pool.release(plane.loader.obtain_blocking(plane.routes.find(route)))
     second = register(tenant, "churn", no_model)
     wait_until(lambda: plane.routes.find(route).key.version_id == second.pk)
     for number in range(30):

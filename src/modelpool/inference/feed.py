@@ -11,12 +11,16 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from modelpool.core.errors import DatabaseUnavailable
+from modelpool.inference.listening import Listener
 from modelpool.tenants.changes import changes_after, last_change_id
 from modelpool.tenants.models import Change
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.3
+LISTENING_POLL_S = 2.0
+"""How often the feed is read, without a notice, where the database announces changes: the safety net."""
+_LATE_NOTICE_S = 1.0
 MAX_STALENESS_S = 30.0
 """For so long predictions go on from what is cached while the database does not answer; then they get 503."""
 
@@ -26,7 +30,8 @@ _IDLE_END_S = 5.0
 
 
 class ChangeFeed:
-    """Polls every :data:`POLL_S`; calls ``on_changes`` with what is new, ``on_reset`` when entries may be missed.
+    """Reads at each notice of the database, and every :data:`POLL_S` where there are none; calls ``on_changes`` with
+    what is new, ``on_reset`` when entries may be missed.
 
     A handler that raises for want of the database is called again with the same changes; any other error is answered
     with ``on_reset``, so that one change cannot stop the feed for ever. ``on_idle`` is called about every ``idle_s``,
@@ -50,6 +55,7 @@ class ChangeFeed:
         self._last_id = -1
         self._failures = 0
         self._idle_at = time.monotonic() + idle_s
+        self._listener: Listener | None = None
         self._stop = threading.Event()
         self._started = threading.Event()
         self._idle_work = threading.Thread(target=self._be_idle, daemon=True)
@@ -64,11 +70,14 @@ class ChangeFeed:
 
     def start(self, *, timeout_s: float = 5.0) -> None:
         """Start the thread, and wait until it has read the feed once; a database that is down only delays that."""
+        self._listener = Listener()
         self._thread.start()
         self._started.wait(timeout_s)
 
     def stop(self) -> None:
         """End the thread and its connection."""
+        if self._listener is not None and not self._stop.is_set():
+            self._listener.wake()  # before the thread is told to end, and closes it
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -76,10 +85,24 @@ class ChangeFeed:
             self._idle_work.join(_IDLE_END_S)
 
     def _run(self) -> None:
+        assert self._listener is not None
+        listener, was_told = self._listener, True
         while not self._stop.is_set():
+            was_listening = listener.is_listening
+            listener.ensure()  # before reading: what is committed later is announced
+            last_id = self._last_id
             self._step()
-            self._stop.wait(min(POLL_S * 2 ** min(self._failures, 8), _MAX_PAUSE_S))
+            is_unannounced = was_listening and not was_told and -1 < last_id < self._last_id
+            if is_unannounced and not listener.wait(_LATE_NOTICE_S) and listener.is_listening:
+                listener.distrust()
+            was_told = listener.wait(self._pause_s(is_listening=listener.is_listening))
+        listener.close()
         self._close_connection()
+
+    def _pause_s(self, *, is_listening: bool) -> float:
+        if is_listening and not self._failures:
+            return LISTENING_POLL_S
+        return min(POLL_S * (1 << min(self._failures, 8)), _MAX_PAUSE_S)
 
     def _step(self) -> None:
         began = time.monotonic()

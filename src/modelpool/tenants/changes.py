@@ -13,11 +13,15 @@ from modelpool.tenants.models import Change
 _LOCK = 0x6D706F6F6C  # PostgreSQL advisory lock of the feed: "mpool"
 _KEEP = timedelta(hours=1)
 
+CHANNEL = "modelpool_change"
+"""The channel of PostgreSQL on which each commit with a change is announced, without saying which."""
+
 
 def publish_change(kind: Change.Kind, *, ref: str, tenant_id: UUID | None) -> None:
     """Append to the feed inside the caller's transaction, as its last statement where that can be had.
 
     On PostgreSQL a transaction-wide advisory lock makes ids grow in the order of commits; SQLite has one writer anyway.
+    The commit is announced to all who LISTEN; a roll-back announces nothing.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("a change is published in the transaction that makes it")
@@ -25,6 +29,9 @@ def publish_change(kind: Change.Kind, *, ref: str, tenant_id: UUID | None) -> No
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     Change.objects.create(kind=kind, ref=ref, tenant_id=tenant_id)
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
 
 
 def last_change_id() -> int:
