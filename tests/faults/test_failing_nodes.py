@@ -15,7 +15,7 @@ from tests.faults.trial import begin_trial
 from tests.sandbox import fresh_path
 from tests.servers.postgres import PostgresServer, start_postgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.faults.site import DISK, SHARE, Remote, Site, open_site
 from tests.faults.trial import begin_trial
 from tests.sandbox import fresh_path
 
-pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.timeout(300)]
 
 MISCHIEFS = [*OF_STORES, *OF_DISKS, WORKERS_KILLED, DATABASE_LOCKED]
 
