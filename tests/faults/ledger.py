@@ -23,7 +23,7 @@ _UNNAMED = """
 SELECT id FROM modelpool_artifact WHERE id NOT IN (
 SELECT artifact_id FROM modelpool_model_version WHERE artifact_id IS NOT NULL UNION
 SELECT compiled_id FROM modelpool_model_version WHERE compiled_id IS NOT NULL UNION
-SELECT artifact_id FROM modelpool_dataset)
+SELECT artifact_id FROM modelpool_dataset WHERE artifact_id IS NOT NULL)
 """
 _VERSIONS = """
 SELECT m.tenant_id, m.name, v.number, v.state, v.deleted_at IS NOT NULL FROM modelpool_model_version v
