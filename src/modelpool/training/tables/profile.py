@@ -17,7 +17,7 @@ from modelpool.training.tables.chunks import ALL_KINDS, ColumnChunk, Kind, pick_
 from modelpool.training.tables.convert import to_array
 from modelpool.training.tables.detect import TableFormat
 from modelpool.training.tables.distribution import Distribution, Sample, sample_size
-from modelpool.training.tables.preview import Preview, preview_of
+from modelpool.training.tables.preview import Preview, PreviewBuilder
 from modelpool.training.tables.read import OPENERS
 
 if TYPE_CHECKING:
@@ -75,16 +75,16 @@ def profile_table(path: Path, *, format: TableFormat) -> TableProfile:
     source = OPENERS[format](path)
     columns = {name: _Statistics() for name in source.names}
     n_rows = 0
-    preview: Preview | None = None
+    preview = PreviewBuilder()
     for chunk in source.chunks:
         for name, column in chunk.columns.items():
             columns.setdefault(name, _Statistics()).add(column, n_columns=len(columns))
-        preview = preview or preview_of(chunk)
+        preview.add(chunk)
         n_rows += chunk.n_rows
-    if not n_rows or preview is None:
+    if not n_rows:
         raise BadTrainingData("The table has no rows; add rows.")
     described = tuple(item.describe(name, n_rows) for name, item in columns.items())
-    return TableProfile(n_rows=n_rows, columns=described, preview=preview, skipped=source.skipped)
+    return TableProfile(n_rows=n_rows, columns=described, preview=preview.build(), skipped=source.skipped)
 
 
 class _Statistics:
@@ -95,6 +95,7 @@ class _Statistics:
         self.present = 0
         self.counts: Counter[str] = Counter()
         self.is_capped = False
+        self._known: pa.Array | None = None
         self.low, self.high, self.total, self.finite = math.inf, -math.inf, 0.0, 0
         self.mean, self.squares = 0.0, 0.0
         self.sample = Sample()
@@ -117,13 +118,26 @@ class _Statistics:
         import pyarrow.compute as pc
 
         found = pc.value_counts(values)
-        texts, counts = found.field("values").cast(pa.string()).to_pylist(), found.field("counts").to_pylist()
-        for text, count in zip(texts, counts, strict=True):
-            key = text[:_MAX_VALUE_CHARACTERS]
+        keys = pc.utf8_slice_codeunits(found.field("values").cast(pa.string()), 0, _MAX_VALUE_CHARACTERS)
+        counts = found.field("counts")
+        if len(self.counts) >= most:
+            keys, counts = self._only_known(keys, counts)
+        for key, count in zip(keys.to_pylist(), counts.to_pylist(), strict=True):
             if key in self.counts or len(self.counts) < most:
                 self.counts[key] += count
             else:
                 self.is_capped = True
+
+    def _only_known(self, keys: pa.Array, counts: pa.Array) -> tuple[pa.Array, pa.Array]:
+        """Drop the values that will not be counted any more before Python sees each of them: there may be billions."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self._known is None:
+            self._known = pa.array(self.counts, pa.string())
+        is_known = pc.is_in(keys, value_set=self._known)
+        self.is_capped = self.is_capped or not pc.all(is_known).as_py()
+        return keys.filter(is_known), counts.filter(is_known)
 
     def _sum(self, numbers: np.ndarray[Any, Any], *, n_columns: int) -> None:
         finite = numbers[np.isfinite(numbers)]
