@@ -22,40 +22,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from modelpool.core.errors import ConfigurationError
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?")
-_UNITS = {
-    None: 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
-}  # fmt: skip
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
-_SECONDS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from modelpool.core.quantities import Duration as Duration
+from modelpool.core.quantities import Size as Size
+from modelpool.core.quantities import parse_duration as parse_duration
+from modelpool.core.quantities import parse_size as parse_size
 
 _SHORTEST_HANG_S = 3
-
-
-def parse_size(value: str | int) -> int:
-    """Return bytes: ``"2GiB"`` is 2147483648, ``"10MB"`` 10000000, a plain number is bytes."""
-    match = _SIZE.fullmatch(str(value).strip())
-    if match is None:
-        raise ValueError(f"{value!r} is not a size; write for example '512MiB' or '2GiB'")
-    return int(float(match[1]) * _UNITS[match[2]])
-
-
-def parse_duration(value: str | float) -> float:
-    """Return seconds: ``"90s"`` is 90.0, ``"2h"`` 7200.0, a plain number is seconds."""
-    match = _DURATION.fullmatch(str(value).strip())
-    if match is None:
-        raise ValueError(f"{value!r} is not a duration; write for example '30s', '10m' or '2h'")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-class Size(int):
-    """A count of bytes, written as ``"512MiB"`` or a number."""
-
-
-class Duration(float):
-    """Seconds, written as ``"30s"``, ``"10m"``, ``"2h"`` or a number."""
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -160,6 +132,13 @@ class SqlSourceSettings(_Table, frozen=True, tag_field="kind", tag="sql"):
     timeout: Duration = Duration(300)
     max_rows: Annotated[int, msgspec.Meta(ge=1)] = 10_000_000
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.url.startswith(("postgresql://", "postgres://", "sqlite:///")):
+            raise ValueError("url: write postgresql://user:password@host/database or sqlite:///path")
+        if "tenant" in self.parameters:
+            raise ValueError("parameters: :tenant is always the asking tenant; leave it out")
+
 
 class StoreSourceSettings(_Table, frozen=True, tag_field="kind", tag="store"):
     """``kind = "store"``: files that somebody else puts into a store; ``{tenant}`` in the prefix is the tenant."""
@@ -167,6 +146,13 @@ class StoreSourceSettings(_Table, frozen=True, tag_field="kind", tag="store"):
     store: str
     prefix: str = "imports/{tenant}/"
     tenants: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if re.fullmatch(r"([A-Za-z0-9_{}-][A-Za-z0-9_.{}-]*/)+", self.prefix) is None:
+            raise ValueError("prefix: write folders such as imports/{tenant}/, with a slash at the end")
+        if "{tenant}" not in self.prefix.split("/") and (len(self.tenants) > 1 or "*" in self.tenants):
+            raise ValueError("prefix: with more than one tenant a folder of it must be {tenant}, or they share files")
 
 
 SourceSettings = SqlSourceSettings | StoreSourceSettings

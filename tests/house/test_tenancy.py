@@ -15,6 +15,7 @@ _MAY_READ_UNSCOPED = {
     "src/modelpool/storage/verifying.py": "maintenance: reads all that is stored",
     "src/modelpool/storage/marks.py": "maintenance: whether a store was ever written to",
     "src/modelpool/training/queue.py": "the job worker: takes the next job whoever's it is",
+    "src/modelpool/training/fetching.py": "the job worker: fetches the next dataset whoever's it is",
     "src/modelpool/training/retention.py": "the job worker: deletes expired datasets of all tenants",
     "src/modelpool/training/profiling.py": "the job worker: profiles the next dataset whoever's it is",
     "src/modelpool/registry/resigning.py": "maintenance: signs versions, whoever's they are",

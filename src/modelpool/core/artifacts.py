@@ -92,6 +92,13 @@ class ArtifactStore(ABC):
         """Return a readable path of the object on this machine, or ``None`` where the store has none."""
         return None
 
+    def open_foreign(self, path: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream a file that somebody else put into the store: ``path`` is below the store's root, plain names only.
+
+        Raises :class:`ObjectMissing` where there is none, ``NotImplementedError`` where a store can hold none.
+        """
+        raise NotImplementedError("stores of this kind hold no files of others")
+
     def download_url(self, key: str, *, filename: str) -> str | None:
         """Return an address that a client may fetch the object from for a while, as an attachment of that name.
 

@@ -19,6 +19,7 @@ from modelpool.core.errors import Unavailable
 from modelpool.storage.services import sweep
 from modelpool.tenants.changes import prune_changes
 from modelpool.training import catalogue, work_folders
+from modelpool.training.fetching import fetch_next
 from modelpool.training.forkserver import ForkServer
 from modelpool.training.models import JobLogLine, JobWorker
 from modelpool.training.profiling import profile_next
@@ -113,7 +114,7 @@ class Housekeeping:
 
 
 class Chores:
-    """The slow things: describing datasets as they come, and every ten minutes cleaning up for the installation."""
+    """The slow things: fetching and describing datasets as they come, and cleaning up every ten minutes."""
 
     def __init__(self, forks: ForkServer, housekeeping: Housekeeping) -> None:
         self._forks = forks
@@ -122,6 +123,9 @@ class Chores:
 
     def __call__(self) -> None:
         """Describe the datasets that wait for it, and clean up if that is due."""
+        for _ in range(_PROFILES_AT_ONCE):
+            if not fetch_next(self._forks):
+                break
         for _ in range(_PROFILES_AT_ONCE):
             if not profile_next(self._forks):
                 break

@@ -23,7 +23,7 @@ MAX_RESULT_BYTES = 32 << 20
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What the fork server is asked to run, in a new process whose working folder is ``folder``."""
 
-    entry: Literal["train", "profile", "trainers"]
+    entry: Literal["train", "profile", "trainers", "query"]
     folder: str
     memory_limit_bytes: int
     nice: int = 0
@@ -52,6 +52,27 @@ class ProfileRequest(msgspec.Struct, frozen=True, kw_only=True):
     format: TableFormat
     max_unpacked_bytes: int
     table: str = ""
+
+
+class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A query of the operator's; the only request with a credential, so its file is removed as soon as it is read."""
+
+    source: str
+    url: str
+    query: str
+    values: dict[str, Any]
+    timeout_s: float
+    max_rows: int
+    max_bytes: int
+    table: str
+
+
+class QueryResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How it ended; ``problem`` is for whoever asked, ``log`` for the operator."""
+
+    n_rows: int = 0
+    problem: str = ""
+    log: str = ""
 
 
 class TrainersRequest(msgspec.Struct, frozen=True, kw_only=True):

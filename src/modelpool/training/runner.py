@@ -1,6 +1,6 @@
 """What child processes do: train a model, describe a dataset, list a source of trainers.
 
-No Django here, no database and no credential: a child reads its folder and writes to it.
+No Django here, no database of ours and no credential (but a query's own): a child reads its folder and writes to it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from modelpool.core.policies.metric_modes import metric_mode
 from modelpool.core.runtime.process.example_row import check_example, example_inputs
 from modelpool.core.signature import ModelSignature
 from modelpool.core.trainer import TrainedModel, Trainer
+from modelpool.training import queries
 from modelpool.training.child import emit
 from modelpool.training.child_run import MAX_NAME_CHARACTERS, READING_ENDS_AT, TRAINING_ENDS_AT, ChildRun
 from modelpool.training.messages import (
@@ -36,6 +37,8 @@ from modelpool.training.messages import (
     ProfileRequest,
     ProfileResult,
     Progress,
+    QueryRequest,
+    QueryResult,
     Saved,
     TrainersRequest,
     TrainersResult,
@@ -45,6 +48,7 @@ from modelpool.training.messages import (
     write_json,
 )
 from modelpool.training.plain_estimators import sample_of, signature_of
+from modelpool.training.queries import run_query
 from modelpool.training.tables import profile_table, read_table
 from modelpool.training.tables.detect import detect_format
 from modelpool.training.tables.opening import limit_unpacked
@@ -110,6 +114,18 @@ def _describe(request: ProfileRequest, *, folder: Path) -> ProfileResult:
     )
 
 
+def query(folder: Path) -> None:
+    """Run a query of the operator's; one that fails is a result as well."""
+    request = read_json(folder / REQUEST_FILE, QueryRequest)
+    (folder / REQUEST_FILE).unlink()
+    try:
+        result = QueryResult(n_rows=run_query(request, folder=folder))
+    except Exception as error:  # noqa: BLE001 - whatever a library of a database raises
+        problem = queries.explain(error, source=request.source)
+        result = QueryResult(problem=problem, log=f"{type(error).__name__}: {error}"[:1000])
+    write_json(folder / RESULT_FILE, result)
+
+
 def trainers(folder: Path) -> None:
     """List what a source of trainers offers; code that raises is a result as well."""
     request = read_json(folder / REQUEST_FILE, TrainersRequest)
@@ -121,7 +137,7 @@ def trainers(folder: Path) -> None:
     write_json(folder / RESULT_FILE, result)
 
 
-ENTRIES: dict[str, Callable[[Path], None]] = {"train": train, "profile": profile, "trainers": trainers}
+ENTRIES: dict[str, Callable[[Path], None]] = {"train": train, "profile": profile, "trainers": trainers, "query": query}
 
 
 def _train(request: TrainRequest, *, folder: Path) -> None:

@@ -6,6 +6,7 @@ from django.urls import URLPattern
 
 from modelpool.api.v1.routes import (
     activation,
+    dataset_sources,
     datasets,
     docs,
     download,
@@ -22,7 +23,7 @@ from modelpool.api.v1.routes import (
 )
 
 app_name = "api-v1"
-_OF_TENANTS = (tenants, members, keys, datasets)
+_OF_TENANTS = (tenants, members, keys, datasets, dataset_sources)
 _OF_MODELS = (models, train, versions, download, activation, traffic, predict)
 _OTHERS = (jobs, job_events, docs)
 urlpatterns: list[URLPattern] = [route for noun in (*_OF_TENANTS, *_OF_MODELS, *_OTHERS) for route in noun.urlpatterns]

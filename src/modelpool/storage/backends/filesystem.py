@@ -12,7 +12,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,6 +64,26 @@ class FilesystemStore(ArtifactStore):
         if found is None:
             raise ObjectMissing(f"The artifact store has no object {key}.")
         return _describe(key, found)
+
+    @contextmanager
+    def open_foreign(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Go down folder by folder; a link on the way, or at its end, is as if nothing were there."""
+        *folders, name = path.split("/")
+        with ExitStack() as stack:
+            folder = stack.enter_context(self._root.opened())
+            try:
+                with translated("open a file"):
+                    for part in folders:
+                        folder = os.open(part, OPEN_FOLDER, dir_fd=folder)
+                        stack.callback(os.close, folder)
+                    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                    descriptor = os.open(name, flags, dir_fd=folder)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise ObjectMissing(f"The store has no file {path!r}.") from error
+            stack.callback(os.close, descriptor)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ObjectMissing(f"What the store has as {path!r} is not a file.")
+            yield _pieces(descriptor, 0, None)
 
     def delete(self, key: str) -> None:
         """Remove the name; those who have it open read on."""

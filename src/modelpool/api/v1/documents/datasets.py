@@ -22,6 +22,30 @@ class InlineDataset(Body, frozen=True):
     name: Title = ""
 
 
+class DatasetImport(Body, frozen=True):
+    """A table from a source of the operator's: ``parameters`` of a query, or the ``object`` of a store."""
+
+    source: str
+    parameters: dict[str, Any] = {}
+    object: str = ""
+    name: Title = ""
+    expires_at: datetime | None = None
+
+
+class DatasetSource(msgspec.Struct, frozen=True):
+    """Where a tenant may have datasets from; ``kind`` is ``sql`` or ``store``. Addresses and queries are not shown."""
+
+    name: str
+    kind: str
+    parameters: list[str]
+
+
+class DatasetSources(msgspec.Struct, frozen=True):
+    """All of a tenant."""
+
+    results: list[DatasetSource]
+
+
 class DatasetChange(Body, frozen=True):
     """What of a dataset may be changed; ``expires_at`` null keeps it for good."""
 

@@ -91,6 +91,14 @@ class S3Store(ArtifactStore):
         with closing(reader):
             yield iter(reader)
 
+    @contextmanager
+    def open_foreign(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Stream the object of that name below the store's prefix."""
+        reader = _Reader(self._connection, self._connection.bucket.prefix + path, 0, None)
+        reader.begin(path)
+        with closing(reader):
+            yield iter(reader)
+
     def stat(self, key: str) -> StoredObject:
         """Ask for its head."""
         name = self._name(key)
