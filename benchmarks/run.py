@@ -24,6 +24,7 @@ PLAN: dict[str, tuple[list[str], str]] = {
     "border": (["--seconds 3 --rounds 3"], _QUICK),
     "batching": (["--seconds 3 --rounds 3"], _QUICK),
     "isolated": (["--calls 1000"], "--calls 50"),
+    "lists": ([""], "--tenants 300 --requests 10"),
     "overload": (["--seconds 5"], "--seconds 1"),
     "stores": ([""], "--mib 64"),
     "startup": ([""], "--rounds 1"),
