@@ -58,6 +58,7 @@ class Upload(TypedDict, total=False):
     expected_sha256: str | None
     host: ModelHost | None
     in_transaction: Callable[[ModelVersion], None] | None
+    replaces_bytes: int
 
 
 def read_metadata(metadata: object) -> UploadMetadata:
@@ -89,13 +90,15 @@ def upload_version(
     host: ModelHost | None = None,
     in_transaction: Callable[[ModelVersion], None] | None = None,
     make_again: Callable[[], RegisteredModel] | None = None,
+    replaces_bytes: int = 0,
 ) -> ModelVersion:
     """Store a model file, prove in a child process that it loads and predicts, and register it as the next version.
 
     ``host`` is the process's own maker of child processes, where it has one; ``in_transaction`` is that of
     :func:`~modelpool.registry.versions.register_version`; ``make_again`` makes the model anew where it was deleted
-    meanwhile. Raises :class:`UntrustedFormat`,
-    :class:`UnloadableModel` and :class:`InvalidField`; :class:`TooLarge` past ``limits.max_upload``; and what
+    meanwhile; ``replaces_bytes`` is that of :func:`~modelpool.storage.services.store_artifact`.
+
+    Raises :class:`UntrustedFormat`, :class:`UnloadableModel` and :class:`InvalidField`; :class:`TooLarge` past ``limits.max_upload``; and what
     :func:`~modelpool.storage.services.store_artifact` raises. The file is removed after every error.
     """
     checked = metadata if isinstance(metadata, UploadMetadata) else read_metadata(metadata)
@@ -109,6 +112,7 @@ def upload_version(
         media_type=stated.media_type,
         limit_bytes=int(conf.settings().limits.max_upload),
         expected_sha256=expected_sha256,
+        replaces_bytes=replaces_bytes,
     )
     try:
         found = _inspect(artifact, checked, stated.name, host or _own_host())

@@ -149,3 +149,49 @@ class StoreMark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.alias}: {self.mark}"
+
+
+class Upload(TenantOwned):
+    """A file that arrives in pieces, over as many requests as it takes; gone when something is made of it.
+
+    ``offset`` is the count of bytes that are kept and acknowledged; whoever adds a part moves it, in one transaction.
+    """
+
+    length = models.BigIntegerField()
+    offset = models.BigIntegerField(default=0)
+    n_parts = models.IntegerField(default=0)
+    metadata = models.TextField(blank=True, help_text="The header Upload-Metadata as it was sent.")
+    filename = models.CharField(max_length=200, blank=True)
+    media_type = models.CharField(max_length=100, blank=True)
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+
+    class Meta(TenantOwned.Meta):
+        db_table = "modelpool_upload"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(offset__gte=0, offset__lte=models.F("length")), name="upload_offset_is_within"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["expires_at"], name="upload_by_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.offset} of {self.length}"
+
+
+class UploadPart(TenantOwned):
+    """One piece of an upload: an artifact of its own, so that it is verified, moved and swept as any other."""
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="+")
+    number = models.IntegerField()
+    artifact = models.OneToOneField(Artifact, on_delete=models.RESTRICT, related_name="+")
+
+    class Meta(TenantOwned.Meta):
+        db_table = "modelpool_upload_part"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["upload", "number"], name="one_part_of_a_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.upload_id}/{self.number}"

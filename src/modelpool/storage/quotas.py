@@ -34,10 +34,14 @@ def storage_used(tenant: Tenant) -> int:
 
 
 class Reservation:
-    """What one upload has reserved in its pending row; grows by a quarter of what came, 1 to 64 MiB a step."""
+    """What one upload has reserved in its pending row; grows by a quarter of what came, 1 to 64 MiB a step.
 
-    def __init__(self, artifact: Artifact) -> None:
+    ``replaces_bytes`` are counted already and go in the transaction that makes the artifact ready.
+    """
+
+    def __init__(self, artifact: Artifact, *, replaces_bytes: int = 0) -> None:
         self._artifact = artifact
+        self._replaces_bytes = replaces_bytes
         self._granted = 0
         self._touched = time.monotonic()
 
@@ -57,7 +61,7 @@ class Reservation:
             tenant = Tenant.objects.select_for_update(no_key=True).filter(pk=self._artifact.tenant_id).first()
             if tenant is None:
                 raise TenantNotFound(self._artifact.tenant.name)
-            free = storage_quota(tenant) - (storage_used(tenant) - self._granted)
+            free = storage_quota(tenant) - (storage_used(tenant) - self._granted) + self._replaces_bytes
             if free < needed:
                 raise StorageQuotaExceeded(
                     f"The tenant's storage quota of {storage_quota(tenant)} bytes is used up: {max(free, 0)} bytes are "

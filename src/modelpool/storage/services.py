@@ -60,8 +60,11 @@ def store_artifact(
     media_type: str = "application/octet-stream",
     limit_bytes: int | None = None,
     expected_sha256: str | None = None,
+    replaces_bytes: int = 0,
 ) -> Artifact:
     """Store a file and return its row, still pending: :func:`mark_ready` it in the transaction that names it.
+
+    ``replaces_bytes`` of the quota are taken already by what goes when this artifact comes to be named.
 
     Must not be called inside a transaction, which would hold it for as long as the client sends. Raises
     :class:`TooLarge` past ``limit_bytes``, :class:`StorageQuotaExceeded`, :class:`StoreUnavailable`, and
@@ -74,7 +77,8 @@ def store_artifact(
     )
     reach("artifact.reserved")
     try:
-        _store(target, artifact, chunks, limit_bytes=limit_bytes, expected_sha256=expected_sha256)
+        meter = _Meter(Reservation(artifact, replaces_bytes=replaces_bytes), limit_bytes)
+        _store(target, artifact, chunks, meter=meter, expected_sha256=expected_sha256)
     except BaseException:
         discard_artifact(artifact)
         raise
@@ -136,11 +140,9 @@ def _store(
     artifact: Artifact,
     chunks: Iterable[bytes],
     *,
-    limit_bytes: int | None,
+    meter: _Meter,
     expected_sha256: str | None,
 ) -> None:
-    reservation = Reservation(artifact)
-    meter = _Meter(reservation, limit_bytes)
     stored = target.put(artifact.key, meter.watch(chunks))
     reach("artifact.stored")
     if stored.size_bytes != meter.size_bytes or target.stat(artifact.key).size_bytes != stored.size_bytes:
@@ -149,7 +151,7 @@ def _store(
         raise InvalidField(
             "sha256", f"the file that arrived has the sha256 {stored.sha256}; send it again.", code="digest_mismatch"
         )
-    reservation.settle(stored.size_bytes, sha256=stored.sha256)
+    meter.reservation.settle(stored.size_bytes, sha256=stored.sha256)
     artifact.size_bytes, artifact.sha256 = stored.size_bytes, stored.sha256
     reach("artifact.verified")
 
@@ -158,7 +160,7 @@ class _Meter:
     """Counts the bytes that pass, within the limit and the quota."""
 
     def __init__(self, reservation: Reservation, limit_bytes: int | None) -> None:
-        self._reservation = reservation
+        self.reservation = reservation
         self._limit_bytes = limit_bytes
         self.size_bytes = 0
 
@@ -167,7 +169,7 @@ class _Meter:
             self.size_bytes += len(chunk)
             if self._limit_bytes is not None and self.size_bytes > self._limit_bytes:
                 raise TooLarge(self._limit_bytes, "file")
-            self._reservation.cover(self.size_bytes)
+            self.reservation.cover(self.size_bytes)
             yield chunk
 
 

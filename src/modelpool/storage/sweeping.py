@@ -21,6 +21,7 @@ from modelpool.storage.models import Artifact, Replica, StoreMark
 from modelpool.storage.replicas import discard, remove_left
 from modelpool.storage.stores import get_store
 from modelpool.storage.temporary import old_files, remove_files
+from modelpool.storage.unfinished import drop_expired, expired_uploads
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,11 @@ class Sweep:
         return set(conf.settings().stores).union(*(row.values_list("store", flat=True).distinct() for row in rows))
 
     def _expire_uploads(self) -> None:
+        """Give up what nobody sends any more: of uploads in one request, and of those that may be resumed."""
+        self._expire_pending()
+        self.report.expired_uploads += expired_uploads().count() if self.is_dry_run else drop_expired()
+
+    def _expire_pending(self) -> None:
         limit = Now() - timedelta(seconds=self.grace_s)
         stale = Artifact.unscoped.filter(state=Artifact.State.PENDING, touched_at__lt=limit)
         if self.is_dry_run:

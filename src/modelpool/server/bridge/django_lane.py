@@ -25,6 +25,7 @@ from modelpool.server.bridge.admission import may_send_files
 from modelpool.server.bridge.environ import WSGIApplication, build_environ
 from modelpool.server.bridge.exchange import Exchange
 from modelpool.server.bridge.limits import body_limit
+from modelpool.server.bridge.pieces import PartAnswer, Piece, offset_of, wait_forever
 from modelpool.server.bridge.proxies import Peer, TrustedProxies
 from modelpool.server.bridge.spool import Spool
 from modelpool.server.connections.gate import METHODS, check_head, request_id_of
@@ -114,6 +115,8 @@ class DjangoLane:
             scope["method"], raw_path=scope["raw_path"], headers=scope["headers"], request_id=request.id
         )
         if problem is None:
+            if offset_of(request.scope, request.headers) is not None:
+                return await self._answer_piece(request, receive, send)
             spool = Spool(self._tmp_dir, writers=self._writers)
             try:
                 problem = await self._fill(spool, request, receive)
@@ -127,6 +130,29 @@ class DjangoLane:
             finally:
                 spool.close()
         return await _refuse(problem, receive, send)
+
+    async def _answer_piece(self, request: _Request, receive: Receive, send: Send) -> int:
+        """Hand a piece of a resumable upload on part by part, so that each is kept while the next one comes."""
+        limit = body_limit(request.scope["path"], content_type=request.content_type, settings=self._settings)
+        if (request.length or 0) > limit:
+            return await _refuse(problem_of(TooLarge(limit), request_id=request.id), receive, send)
+        try:
+            await self._require_credential(request)
+        except ModelpoolError as error:
+            return await _refuse(problem_of(error, request_id=request.id), receive, send)
+        piece = Piece(request.scope, request.headers, length=request.length, receive=receive, send=send)
+        while True:
+            spool = Spool(self._tmp_dir, writers=self._writers)
+            try:
+                fill = self._read(spool, request, receive, limit, enough_bytes=int(self._settings.uploads.part_size))
+                problem = await piece.next_part(spool, fill)
+                scope, answer = piece.scope_of_part(), PartAnswer()
+                await self._run(spool, _Request(scope, request.id, dict(scope["headers"])), wait_forever, answer.send)
+            finally:
+                spool.close()
+            status = await piece.after(answer, size_bytes=spool.size_bytes, problem=problem)
+            if status is not None:
+                return status
 
     async def _fill(self, spool: Spool, request: _Request, receive: Receive) -> Problem | None:
         """Read the body, or say why not; nothing is read of a body that is declared too long or may not be sent."""
@@ -145,9 +171,16 @@ class DjangoLane:
                 return problem_of(error, request_id=request.id)
         return await self._read(spool, request, receive, limit)
 
-    async def _read(self, spool: Spool, request: _Request, receive: Receive, limit: int) -> Problem | None:
+    async def _read(
+        self, spool: Spool, request: _Request, receive: Receive, limit: int, *, enough_bytes: int | None = None
+    ) -> Problem | None:
         try:
-            await spool.fill(receive, limit_bytes=limit, timeout_s=self._settings.server.body_timeout)
+            await spool.fill(
+                receive,
+                limit_bytes=limit,
+                timeout_s=self._settings.server.body_timeout,
+                enough_bytes=enough_bytes,
+            )
         except TooLarge as error:
             return problem_of(error, request_id=request.id)
         except asyncio.CancelledError:

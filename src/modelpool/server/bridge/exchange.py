@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _WHOLE_BYTES = 256 * 1024
 _NO_BODY = frozenset({204, 304})
+_OWN_STATUSES = frozenset({460})  # the tus protocol's, for bytes that are not those of their checksum
 _OVERLOADED = "Too many answers are being streamed."
 
 
@@ -203,7 +204,8 @@ class Exchange:
 
     def _start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
         self._status = int(status[:3])
-        HTTPStatus(self._status)
+        if self._status not in _OWN_STATUSES:
+            HTTPStatus(self._status)
         self._headers = list(headers)
 
     def _declared_length(self) -> int:

@@ -26,32 +26,37 @@ class Spool:
         self._pending = bytearray()
         self._file: BinaryIO | None = None
         self.size_bytes = 0
+        self.has_more = False
 
-    async def fill(self, receive: Receive, *, limit_bytes: int, timeout_s: float) -> None:
-        """Read the body to its end.
+    async def fill(
+        self, receive: Receive, *, limit_bytes: int, timeout_s: float, enough_bytes: int | None = None
+    ) -> None:
+        """Read the body to its end, or until there is ``enough_bytes``; ``has_more`` says which.
 
         ``timeout_s`` is the longest pause between two pieces. Raises :class:`TooLarge` as soon as ``limit_bytes`` are
         exceeded, :class:`ClientGone`, ``TimeoutError``, and ``OSError`` when the disk is full.
         """
-        more = True
-        while more:
+        self.has_more = True
+        while self.has_more and (enough_bytes is None or self.size_bytes < enough_bytes):
             async with asyncio.timeout(timeout_s):
                 message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             body = message.get("body", b"")
-            more = message.get("more_body", False)
+            self.has_more = message.get("more_body", False)
             self.size_bytes += len(body)
             if self.size_bytes > limit_bytes:
                 raise TooLarge(limit_bytes)
             self._pending += body
-            if self.size_bytes > MEMORY_BYTES and (not more or len(self._pending) >= _WRITE_BYTES):
+            if self.size_bytes > MEMORY_BYTES and (not self.has_more or len(self._pending) >= _WRITE_BYTES):
                 await asyncio.get_running_loop().run_in_executor(self._writers, self._write)
 
     def open(self) -> BinaryIO:
         """Return the body, to be read from its beginning."""
         if self._file is None:
             return io.BytesIO(self._pending)
+        if self._pending:  # the body broke off, or was enough
+            self._write()
         self._file.seek(0)
         return self._file
 

@@ -13,23 +13,25 @@ from rest_framework.response import Response
 
 from modelpool import conf
 from modelpool.api.v1.documents.tenants import changes_of
+from modelpool.api.v1.documents.uploads import VersionFromUpload
 from modelpool.api.v1.documents.versions import VersionChanges, VersionDocument, present_version, present_versions
 from modelpool.api.v1.routes.models import OfModel
 from modelpool.core.errors import InvalidField
 from modelpool.core.names import check_name
-from modelpool.http.bodies import parse_strictly
+from modelpool.http.bodies import media_type_of, parse_strictly
 from modelpool.http.filters import by_tag, identifier, moment, one_of, text
 from modelpool.http.idempotent_views import KeepsAnswer
 from modelpool.http.json_columns import ValueUnder
 from modelpool.http.openapi import BINARY, describe, form
 from modelpool.http.paging import Listing, paginate
-from modelpool.http.uploads import FORM, Upload, read_upload
+from modelpool.http.uploads import FORM, Upload, clean_filename, read_upload
 from modelpool.http.views import created, no_content
 from modelpool.inference.current import current_host
 from modelpool.registry.models import ModelVersion
 from modelpool.registry.querysets import versions_of
 from modelpool.registry.services import delete_version, get_version, update_version
 from modelpool.registry.uploads import upload_into_pool
+from modelpool.storage.resumable import chunks_of, use_up, whole_upload
 from modelpool.tenants.roles import Permission
 
 _METRIC = "metrics."
@@ -65,6 +67,7 @@ _UPLOAD = {
         {"file": BINARY, "metadata": {"type": "string", "contentMediaType": "application/json"}}, required=["file"]
     ),
     "application/octet-stream": BINARY,
+    "application/json": VersionFromUpload,
 }
 _FILENAME = OpenApiParameter(
     "filename", str, description="The name of a file that is sent as the body; its end may tell the format."
@@ -100,6 +103,9 @@ class VersionsView(KeepsAnswer, OfModel):
     def post(self, request: Request, tenant: str, model: str) -> Any:
         """Store the file, have a child process look at it, register it; the model is created when it is new."""
         check_name(model, field="model")
+        if media_type_of(self.raw_request) == "application/json":
+            body = self.read(VersionFromUpload)
+            return self.run_once(None, lambda: self._take(body))
         limit_bytes = int(conf.settings().limits.max_upload)
         upload = read_upload(self.raw_request, part="file", limit_bytes=limit_bytes, fields=("metadata",))
         metadata = _metadata_of(upload)
@@ -115,6 +121,29 @@ class VersionsView(KeepsAnswer, OfModel):
             actor=self.actor,
             host=current_host(),
             in_transaction=self.keeping(self._created),
+        )
+        return self._created(version)
+
+    def _take(self, body: VersionFromUpload) -> Response:
+        """Make a version of a whole upload, which is used up in the same transaction."""
+        upload = whole_upload(self.tenant, body.upload)
+        keep = self.keeping(self._created)
+
+        def commit_both(version: ModelVersion) -> None:
+            use_up(upload)
+            keep(version)
+
+        version = upload_into_pool(
+            self.tenant,
+            name=self.kwargs["model"],
+            chunks=chunks_of(upload, on_chunk=self.attempt.renew if self.attempt else None),
+            filename=clean_filename(body.filename or upload.filename),
+            metadata=body.metadata(),
+            expected_sha256=body.sha256,
+            actor=self.actor,
+            host=current_host(),
+            in_transaction=commit_both,
+            replaces_bytes=upload.length,
         )
         return self._created(version)
 
