@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
@@ -21,15 +22,18 @@ from modelpool.api.v1.documents.datasets import (
     present_dataset,
     present_datasets,
 )
+from modelpool.api.v1.documents.uploads import DatasetFromUpload
 from modelpool.core.errors import Conflict, InvalidField, NotFound
-from modelpool.http.bodies import media_type_of
+from modelpool.http.bodies import media_type_of, parse_strictly
+from modelpool.http.body_stream import content_length
 from modelpool.http.downloads import send_artifact
 from modelpool.http.filters import moment, one_of, text
 from modelpool.http.idempotent_views import KeepsAnswer
 from modelpool.http.openapi import BINARY, describe, form
 from modelpool.http.paging import Listing, paginate
-from modelpool.http.uploads import FORM, Upload, read_upload
+from modelpool.http.uploads import FORM, Upload, clean_filename, read_upload
 from modelpool.http.views import ApiView, created, no_content
+from modelpool.storage.resumable import chunks_of, use_up, whole_upload
 from modelpool.tenants.roles import Permission
 from modelpool.training.data_formats import BY_TYPE, data_format_of
 from modelpool.training.models import Dataset
@@ -94,6 +98,9 @@ class DatasetsView(KeepsAnswer, ApiView):
     )
     def post(self, request: Request, tenant: str) -> Any:
         """Stream a file, as the body or as a form's part ``file``, or take inline rows as JSON."""
+        if media_type_of(self.raw_request) == "application/json" and _names_upload(self.raw_request):
+            named = self.read(DatasetFromUpload)
+            return self.run_once(None, lambda: self._take(named))
         if media_type_of(self.raw_request) == "application/json":
             body = self.read(InlineDataset)
             return self.run_once(None, lambda: self._store_rows(body))
@@ -104,6 +111,28 @@ class DatasetsView(KeepsAnswer, ApiView):
             _name_of(upload, request),
         )
         return self.run_once(upload, lambda: self._store(upload, format_name, name))
+
+    def _take(self, body: DatasetFromUpload) -> Response:
+        """Make a dataset of a whole upload, which is used up in the same transaction."""
+        upload = whole_upload(self.tenant, body.upload)
+        filename = clean_filename(body.filename or upload.filename)
+
+        def commit_both(dataset: Dataset) -> None:
+            use_up(upload)
+            self.keeping(_created)(dataset)
+
+        dataset = create_dataset(
+            self.tenant,
+            chunks=chunks_of(upload, on_chunk=self.attempt.renew if self.attempt else None),
+            format=data_format_of(media_type=upload.media_type, filename=filename),
+            actor=self.actor,
+            filename=filename,
+            name=body.name,
+            in_transaction=commit_both,
+            expected_sha256=body.sha256,
+            replaces_bytes=upload.length,
+        )
+        return _created(dataset)
 
     def _store(self, upload: Upload, format_name: str, name: str) -> Response:
         dataset = create_dataset(
@@ -212,6 +241,14 @@ def _number_of_rows(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_ROWS):
         raise InvalidField("rows", f"must be a number from 1 to {MAX_ROWS}.")
     return int(text)
+
+
+def _names_upload(request: HttpRequest) -> bool:
+    """Say whether the JSON body is about an upload; what is wrong with it is told when it is read."""
+    if content_length(request) > int(conf.settings().limits.max_json):
+        return False
+    tree = parse_strictly(request.body)
+    return isinstance(tree, dict) and "upload" in tree
 
 
 def _created(dataset: Dataset) -> Response:
