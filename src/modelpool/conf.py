@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from modelpool.core.errors import ConfigurationError
-from modelpool.core.quantities import Duration as Duration
-from modelpool.core.quantities import Size as Size
-from modelpool.core.quantities import parse_duration as parse_duration
-from modelpool.core.quantities import parse_size as parse_size
+from modelpool.core.quantities import Duration as Duration  # noqa: PLC0414  also conf.Duration
+from modelpool.core.quantities import Size as Size  # noqa: PLC0414  also conf.Size
+from modelpool.core.quantities import parse_duration as parse_duration  # noqa: PLC0414  also conf.parse_duration
+from modelpool.core.quantities import parse_size as parse_size  # noqa: PLC0414  also conf.parse_size
 
 _SHORTEST_HANG_S = 3
 
@@ -166,6 +166,19 @@ class DatasetsSettings(_Table, frozen=True):
     sources: dict[str, SourceSettings] = msgspec.field(default_factory=dict)
 
 
+class UploadsSettings(_Table, frozen=True):
+    """``[uploads]``: uploads that go on where they broke off."""
+
+    expire_after: Duration = Duration(24 * 3600)
+    part_size: Size = Size(16 * 2**20)
+    max_unfinished: Annotated[int, msgspec.Meta(ge=0)] = 100
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for parts so small that their rows would outweigh them."""
+        if self.part_size < 2**16:
+            raise ValueError("part_size must be at least 64 KiB")
+
+
 class FilesystemStoreSettings(_Table, frozen=True, tag_field="kind", tag="filesystem"):
     """``kind = "filesystem"``: a folder, local or NFS; a relative path is below the home folder."""
 
@@ -268,6 +281,7 @@ class Settings(_Table, frozen=True):
     jobs: JobsSettings = JobsSettings()
     datasets: DatasetsSettings = DatasetsSettings()
     limits: LimitsSettings = LimitsSettings()
+    uploads: UploadsSettings = UploadsSettings()
     signing: SigningSettings = SigningSettings()
     tracing: TracingSettings = TracingSettings()
 

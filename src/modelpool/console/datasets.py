@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -15,12 +16,36 @@ from modelpool.tenants.roles import Permission
 from modelpool.training import services
 from modelpool.training.models import Dataset, TrainingJob
 
+_SHOWN_COLUMNS = 200
+_HEIGHT = 28
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column as it is shown; ``bars`` are ``(x, height)`` of its histogram, in a picture of 100 by 28."""
+
+    facts: Mapping[str, Any]
+    bars: tuple[tuple[float, float], ...]
+    width: float
+    title: str
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> _Column:
+        spread = facts.get("distribution")
+        counts = spread["counts"] if spread else [count for _, count in facts.get("top", ())]
+        if not counts:
+            return cls(facts, (), 0.0, "")
+        width, most = 100.0 / len(counts), max(counts) or 1
+        bars = tuple((round(at * width, 2), round(_HEIGHT * count / most, 2)) for at, count in enumerate(counts))
+        title = f"5 %, 25 %, 50 %, 75 %, 95 %: {', '.join(f'{q:.6g}' for q in spread['quantiles'])}" if spread else ""
+        return cls(facts, bars, round(width * 0.9, 2), title)
+
 
 class DatasetAdmin(ScopedAdmin):
     """Datasets of the person's tenants."""
 
     page_template = "console/dataset.html"
-    list_display = ("name", "tenant", "format", "n_rows", "size_bytes", "created_at", "created_by")
+    list_display = ("name", "tenant", "state", "format", "n_rows", "size_bytes", "created_at", "created_by")
     list_filter = ("format", TenantFilter)
     search_fields = ("name", "tenant__name", "id")
     ordering = ("-created_at",)
@@ -33,7 +58,10 @@ class DatasetAdmin(ScopedAdmin):
             .select_related("model")
             .order_by("-created_at")
         )
-        return {"title": str(obj), "jobs": jobs[:20]}
+        columns = [_Column.of(column) for column in (obj.columns or [])[:_SHOWN_COLUMNS]]
+        is_allowed = self.may(request, Permission.DEVELOP, obj)  # rows are shown to whom may download them
+        preview = obj.preview if is_allowed else None
+        return {"title": str(obj), "jobs": jobs[:20], "described": columns, "preview": preview}
 
     def page_actions(self) -> dict[str, Callable[..., HttpResponseBase]]:
         """Delete the dataset."""
