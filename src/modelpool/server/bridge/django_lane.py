@@ -12,6 +12,7 @@ import logging
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from modelpool.server.bridge.admission import may_send_files
 from modelpool.server.bridge.environ import WSGIApplication, build_environ
 from modelpool.server.bridge.exchange import Exchange
 from modelpool.server.bridge.limits import body_limit
-from modelpool.server.bridge.pieces import PartAnswer, Piece, offset_of, wait_forever
+from modelpool.server.bridge.pieces import Part, PartAnswer, Piece, offset_of, read_part, wait_forever
 from modelpool.server.bridge.proxies import Peer, TrustedProxies
 from modelpool.server.bridge.spool import Spool
 from modelpool.server.connections.gate import METHODS, check_head, request_id_of
@@ -140,19 +141,36 @@ class DjangoLane:
             await self._require_credential(request)
         except ModelpoolError as error:
             return await _refuse(problem_of(error, request_id=request.id), receive, send)
-        piece = Piece(request.scope, request.headers, length=request.length, receive=receive, send=send)
-        while True:
-            spool = Spool(self._tmp_dir, writers=self._writers)
-            try:
-                fill = self._read(spool, request, receive, limit, enough_bytes=int(self._settings.uploads.part_size))
-                problem = await piece.next_part(spool, fill)
-                scope, answer = piece.scope_of_part(), PartAnswer()
-                await self._run(spool, _Request(scope, request.id, dict(scope["headers"])), wait_forever, answer.send)
-            finally:
-                spool.close()
-            status = await piece.after(answer, size_bytes=spool.size_bytes, problem=problem)
-            if status is not None:
-                return status
+        piece = Piece(request.scope, request.headers, receive=receive, send=send)
+        ahead = asyncio.ensure_future(self._next_part(request, receive, limit))
+        try:
+            while True:
+                part = await ahead
+                if part.has_more:  # the next one comes while this one is kept
+                    ahead = asyncio.ensure_future(self._next_part(request, receive, limit))
+                status = await self._answer_part(piece, part, request)
+                if status is not None:
+                    return status
+        finally:
+            ahead.cancel()
+            with suppress(asyncio.CancelledError):
+                (await ahead).spool.close()
+
+    async def _next_part(self, request: _Request, receive: Receive, limit: int) -> Part:
+        spool, enough = Spool(self._tmp_dir, writers=self._writers), int(self._settings.uploads.part_size)
+        try:
+            return await read_part(spool, self._read(spool, request, receive, limit, enough_bytes=enough))
+        except BaseException:
+            spool.close()
+            raise
+
+    async def _answer_part(self, piece: Piece, part: Part, request: _Request) -> int | None:
+        scope, answer = piece.scope_of_part(), PartAnswer()
+        try:
+            await self._run(part.spool, _Request(scope, request.id, dict(scope["headers"])), wait_forever, answer.send)
+            return await piece.after(part, answer)
+        finally:
+            part.spool.close()
 
     async def _fill(self, spool: Spool, request: _Request, receive: Receive) -> Problem | None:
         """Read the body, or say why not; nothing is read of a body that is declared too long or may not be sent."""

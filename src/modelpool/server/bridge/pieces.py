@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from modelpool.core.problems import Problem
@@ -52,51 +53,58 @@ class PartAnswer:
         return int(self.messages[0]["status"]) if self.messages else 500
 
 
+@dataclass(slots=True)
+class Part:
+    """Some of the body: what came before there was enough of it, it ended, stopped, or the client left."""
+
+    spool: Spool
+    problem: Problem | None = None
+    is_gone: bool = False
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more of the body may come."""
+        return self.spool.has_more and self.problem is None and not self.is_gone
+
+
+async def read_part(spool: Spool, fill: Awaitable[Problem | None]) -> Part:
+    """Fill the spool; a client that leaves ends the part, it does not lose it."""
+    try:
+        return Part(spool, await fill)
+    except ClientGone:
+        return Part(spool, is_gone=True)
+
+
 class Piece:
     """A request whose body is handed on in parts."""
 
-    def __init__(
-        self, scope: Scope, headers: Mapping[bytes, bytes], *, length: int | None, receive: Receive, send: Send
-    ) -> None:
+    def __init__(self, scope: Scope, headers: Mapping[bytes, bytes], *, receive: Receive, send: Send) -> None:
         self._scope = scope
         self._offset = offset_of(scope, headers) or 0
-        self._length = length
         self._receive = receive
         self._send = send
-        self._has_more = False
-        self._is_gone = False
-
-    async def next_part(self, spool: Spool, fill: Awaitable[Problem | None]) -> Problem | None:
-        """Read the next part; what came before the client left, or the body stopped, is a part as well."""
-        try:
-            problem = await fill
-        except ClientGone:
-            self._is_gone = True
-            return None
-        self._has_more = spool.has_more and problem is None
-        return problem
 
     def scope_of_part(self) -> Scope:
         """Return the request that stands for the part."""
         own = [(name, value) for name, value in self._scope["headers"] if name != _OFFSET]
         return {**self._scope, "headers": [*own, (_OFFSET, str(self._offset).encode())]}
 
-    async def after(self, answer: PartAnswer, *, size_bytes: int, problem: Problem | None) -> int | None:
+    async def after(self, part: Part, answer: PartAnswer) -> int | None:
         """Answer when this was the last part or was refused, and return the status; ``None`` to go on."""
-        if self._is_gone:
+        if part.is_gone:
             return 499
-        if answer.status == 204 and problem is None and self._has_more:
-            self._offset += size_bytes
+        if answer.status == 204 and part.has_more:
+            self._offset += part.spool.size_bytes
             return None
-        if answer.status == 204 and problem is not None:
-            await refuse_body(self._send, self._receive, problem)
-            return problem.status
-        await self._answer_whole(answer)
+        if answer.status == 204 and part.problem is not None:
+            await refuse_body(self._send, self._receive, part.problem)
+            return part.problem.status
+        await self._answer_whole(answer, is_early=part.has_more)
         return answer.status
 
-    async def _answer_whole(self, answer: PartAnswer) -> None:
+    async def _answer_whole(self, answer: PartAnswer, *, is_early: bool) -> None:
         """Send Django's answer; where the rest of the body is not read the connection cannot be used again."""
-        if not self._has_more:
+        if not is_early:
             for message in answer.messages:
                 await self._send(message)
             return
