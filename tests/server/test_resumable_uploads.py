@@ -170,7 +170,7 @@ def test_a_killed_server_keeps_the_parts_that_were_whole(site: Site):
     for pid in children_running(site.pid, "modelpool.server.web"):
         os.kill(pid, signal.SIGKILL)
     connection.close()
-    wait_until(lambda: _answers(site), "the server is back")
+    wait_until(lambda: _answers(site), "the server is back", timeout_s=60)
     offset = site.offset(upload)
     assert offset >= 2 * _PART
     wait_until(lambda: site.patch(upload, offset, data[offset:]).status_code == 204, "it goes on")
@@ -272,6 +272,6 @@ def _sha256(body: bytes) -> dict[str, str]:
 
 def _answers(site: Site) -> bool:
     try:
-        return httpx.get(f"{site.url}/health/ready", timeout=5).status_code == 200
+        return httpx.get(f"{site.url}/readyz", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
