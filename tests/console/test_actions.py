@@ -240,7 +240,8 @@ class TestTenantsAndPeople:
         assert "lower-case" in response.content.decode()
 
     @pytest.mark.parametrize(
-        "field", ["max_models", "max_queued_jobs", "max_storage_bytes", "predictions_per_second", "burst"]
+        "field",
+        ["max_models", "max_queued_jobs", "max_storage_bytes", "dataset_days", "predictions_per_second", "burst"],
     )
     @pytest.mark.parametrize("value", ["-1", str(2**70)])
     def test_impossible_quotas_are_explained(self, sign_in, tenant, field, value):

@@ -54,6 +54,8 @@ def test_unknown_fields_and_stores_are_named(tenant, actor):
     [
         ("max_models", 2**31),
         ("max_storage_bytes", 2**63),
+        ("dataset_days", 36_501),
+        ("dataset_days", -1),
         ("display_name", "x" * 201),
         ("display_name", "a\0b"),
         ("default_policy", "best"),

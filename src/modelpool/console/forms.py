@@ -23,7 +23,7 @@ from modelpool.core.names import check_name
 from modelpool.tenants.membership import tenants_where
 from modelpool.tenants.models import Tenant, User
 from modelpool.tenants.roles import TENANT_ROLES, Permission, Role
-from modelpool.tenants.services import LEAST_RATE, MOST_BURST, MOST_RATE
+from modelpool.tenants.services import LEAST_RATE, MOST_BURST, MOST_DATASET_DAYS, MOST_RATE
 
 _ACTIVATE = [
     ("", "as the model's policy decides"),
@@ -74,6 +74,11 @@ class PersonForm(forms.Form):
         self.user = user
 
 
+def _kept_by_default() -> str:
+    days = float(conf.settings().datasets.keep) / 86_400
+    return f"{days:g}" if days else "for good"
+
+
 def _limit_hints() -> dict[str, str]:
     """Say by field what it bounds, and what holds while it is empty."""
     limits = conf.settings().limits
@@ -82,6 +87,7 @@ def _limit_hints() -> dict[str, str]:
         "max_storage_bytes": f"Bytes that its files may take. Empty: {limits.tenant_storage:,}.",
         "max_models": f"Empty: {limits.tenant_models:,}.",
         "max_queued_jobs": f"Jobs that may wait. Empty: {limits.tenant_queued_jobs:,}.",
+        "dataset_days": f"Days that a new dataset is kept. 0: for good. Empty: {_kept_by_default()}.",
         "predictions_per_second": f"On each node; more is answered with 429. Empty: {rate or 'no limit'}.",
         "burst": f"Predictions at once, after a rest. Empty: {burst or 'as many as in a second'}.",
     }
@@ -108,6 +114,7 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
             "max_storage_bytes",
             "max_models",
             "max_queued_jobs",
+            "dataset_days",
             "predictions_per_second",
             "burst",
         )
@@ -118,7 +125,12 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields[name].help_text = hint
         for name in ("max_storage_bytes", "max_models", "max_queued_jobs"):
             self.fields[name].validators.append(MinValueValidator(0))
-        for name, least, most in (("predictions_per_second", LEAST_RATE, MOST_RATE), ("burst", 1, MOST_BURST)):
+        bounds = (
+            ("dataset_days", 0, MOST_DATASET_DAYS),
+            ("predictions_per_second", LEAST_RATE, MOST_RATE),
+            ("burst", 1, MOST_BURST),
+        )
+        for name, least, most in bounds:
             self.fields[name].validators += [MinValueValidator(least), MaxValueValidator(most)]
 
     def clean_name(self) -> str:

@@ -40,6 +40,7 @@ class Tenant(models.Model):
     max_storage_bytes = models.BigIntegerField(null=True, blank=True)
     max_models = models.IntegerField(null=True, blank=True)
     max_queued_jobs = models.IntegerField(null=True, blank=True)
+    dataset_days = models.IntegerField(null=True, blank=True, help_text="How long new datasets are kept; 0: for good.")
     predictions_per_second = models.FloatField(null=True, blank=True)
     burst = models.IntegerField(null=True, blank=True, help_text="Predictions at once, after a rest.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)

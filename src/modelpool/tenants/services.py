@@ -30,7 +30,13 @@ from modelpool.tenants.roles import TENANT_ROLES, Role
 DEFAULT_TENANT = "default"
 MAX_LABEL_CHARS = 200
 
-_QUOTAS = {"max_storage_bytes": 2**63 - 1, "max_models": 2**31 - 1, "max_queued_jobs": 2**31 - 1}
+MOST_DATASET_DAYS = 36_500
+_QUOTAS = {
+    "max_storage_bytes": 2**63 - 1,
+    "max_models": 2**31 - 1,
+    "max_queued_jobs": 2**31 - 1,
+    "dataset_days": MOST_DATASET_DAYS,
+}
 LEAST_RATE, MOST_RATE, MOST_BURST = 0.001, 1_000_000, 10_000_000
 """Predictions of a tenant per second, and at once."""
 

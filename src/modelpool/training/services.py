@@ -73,6 +73,8 @@ def create_dataset(
     name: str = "",
     expires_at: datetime | None = None,
     in_transaction: Callable[[Dataset], None] | None = None,
+    expected_sha256: str | None = None,
+    replaces_bytes: int = 0,
 ) -> Dataset:
     """Keep a data file; its rows are looked at later, in a child process of a worker.
 
@@ -89,12 +91,14 @@ def create_dataset(
         filename=filename[:200],
         media_type=_MEDIA_TYPES[Dataset.Format(format)],
         limit_bytes=int(conf.settings().limits.max_dataset),
+        expected_sha256=expected_sha256,
+        replaces_bytes=replaces_bytes,
     )
     values = {
         "name": (name or filename)[:200],
         "format": format,
         "created_by": actor.label[:200],
-        "expires_at": expires_at or retention.default_expiry(),
+        "expires_at": expires_at or retention.default_expiry(tenant),
     }
     try:
         return _name_artifact(artifact, values=values, actor=actor, in_transaction=in_transaction)

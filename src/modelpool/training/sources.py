@@ -59,7 +59,7 @@ def request_dataset(
             origin=origin,
             size_bytes=0,
             created_by=actor.label[:200],
-            expires_at=expires_at or retention.default_expiry(),
+            expires_at=expires_at or retention.default_expiry(tenant),
         )
         details = {"source": source} | ({"object": path} if path else {})
         audit.record("dataset.fetch", actor=actor, tenant=tenant, target=str(dataset.pk), details=details)

@@ -38,6 +38,7 @@ def test_a_name_is_taken_once(operator: Wire, tenant: Tenant):
         ({"name": "x" * 64}, "name"),
         ({"name": "x", "store": "nowhere"}, "store"),
         ({"name": "x", "max_models": -1}, "max_models"),
+        ({"name": "x", "dataset_days": 36_501}, "dataset_days"),
         ({"name": "x", "predictions_per_second": 0}, "predictions_per_second"),
         ({"name": "x", "predictions_per_second": 1e9}, "predictions_per_second"),
         ({"name": "x", "burst": 0}, "burst"),
@@ -63,6 +64,7 @@ def test_an_admin_changes_name_and_policy_but_no_quota(admin: Wire):
         ("store", "rows"),
         ("is_active", False),
         ("max_storage_bytes", None),
+        ("dataset_days", 0),
         ("burst", 9),
     ):
         response = admin.patch("", {"display_name": "Mine", field: value})

@@ -113,6 +113,7 @@ def _describe(tenant: Tenant) -> dict[str, Any]:
         "max_storage_bytes": tenant.max_storage_bytes,
         "max_models": tenant.max_models,
         "max_queued_jobs": tenant.max_queued_jobs,
+        "dataset_days": tenant.dataset_days,
         "predictions_per_second": tenant.predictions_per_second,
         "burst": tenant.burst,
         "created_at": tenant.created_at,

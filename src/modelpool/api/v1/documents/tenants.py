@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from modelpool.api.v1.documents.texts import Burst, Bytes, Count, Policy, Rate, Title
+from modelpool.api.v1.documents.texts import Burst, Bytes, Count, Days, Policy, Rate, Title
 from modelpool.http.bodies import Body
 from modelpool.storage.services import storage_used
 from modelpool.tenants.models import Tenant
@@ -25,6 +25,7 @@ class NewTenant(Body, frozen=True):
     max_storage_bytes: Bytes | None = None
     max_models: Count | None = None
     max_queued_jobs: Count | None = None
+    dataset_days: Days | None = None
     predictions_per_second: Rate | None = None
     burst: Burst | None = None
 
@@ -39,6 +40,7 @@ class TenantChanges(Body, frozen=True):
     max_storage_bytes: Bytes | UnsetType | None = UNSET
     max_models: Count | UnsetType | None = UNSET
     max_queued_jobs: Count | UnsetType | None = UNSET
+    dataset_days: Days | UnsetType | None = UNSET
     predictions_per_second: Rate | UnsetType | None = UNSET
     burst: Burst | UnsetType | None = UNSET
 
@@ -54,6 +56,7 @@ class TenantDocument(msgspec.Struct, frozen=True):
     max_storage_bytes: int | None
     max_models: int | None
     max_queued_jobs: int | None
+    dataset_days: int | None
     predictions_per_second: float | None
     burst: int | None
     created_at: datetime
@@ -71,6 +74,7 @@ def present_tenant(tenant: Tenant, *, used_storage_bytes: int | None = None) -> 
         max_storage_bytes=tenant.max_storage_bytes,
         max_models=tenant.max_models,
         max_queued_jobs=tenant.max_queued_jobs,
+        dataset_days=tenant.dataset_days,
         predictions_per_second=tenant.predictions_per_second,
         burst=tenant.burst,
         created_at=tenant.created_at,
