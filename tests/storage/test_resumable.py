@@ -8,15 +8,8 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from modelpool.core.errors import (
-    OffsetMismatch,
-    QuotaExceeded,
-    StorageQuotaExceeded,
-    TooLarge,
-    UploadExpired,
-    UploadNotFound,
-    UploadUnfinished,
-)
+from modelpool.core.errors import QuotaExceeded, StorageQuotaExceeded, TooLarge
+from modelpool.core.upload_errors import OffsetMismatch, UploadExpired, UploadNotFound, UploadUnfinished
 from modelpool.storage.models import Artifact, Upload
 from modelpool.storage.resumable import append, begin_upload, chunks_of, get_upload, use_up, whole_upload
 from modelpool.storage.services import get_store, storage_used, store_artifact, sweep

@@ -186,36 +186,6 @@ class MemberNotFound(NotFound):
         super().__init__(f"There is no member {user!r}.")
 
 
-class UploadNotFound(NotFound):
-    """The tenant has no unfinished upload of that id: it never had, it was made a version or dataset, or deleted."""
-
-    code = "upload_not_found"
-
-    def __init__(self, upload: str) -> None:
-        super().__init__(f"There is no upload {upload!r}: unknown, used already, or deleted.")
-
-
-class UploadExpired(ModelpoolError):
-    """The upload rested for too long; its bytes are given up."""
-
-    code = "upload_expired"
-
-    def __init__(self, upload: str) -> None:
-        super().__init__(f"The upload {upload!r} has expired; begin a new one.")
-
-
-class ProtocolVersionUnknown(ModelpoolError):
-    """The request speaks another version of the upload protocol than this server."""
-
-    code = "tus_version_unknown"
-
-
-class ChecksumMismatch(ModelpoolError):
-    """The bytes of one request of an upload are not those of its checksum; they were thrown away."""
-
-    code = "checksum_mismatch"
-
-
 class Conflict(ModelpoolError):
     """The state of things forbids what was asked."""
 
@@ -323,24 +293,6 @@ class JobIsFinished(Conflict):
 
     def __init__(self, job: str, state: str) -> None:
         super().__init__(f"Job {job} is {state} already.")
-
-
-class OffsetMismatch(Conflict):
-    """The bytes do not continue the upload where it stands: look where it does, then go on from there."""
-
-    code = "offset_mismatch"
-
-    def __init__(self, sent: int, actual: int) -> None:
-        super().__init__(f"The upload has {actual} bytes, these begin at {sent}; ask with HEAD, then go on from there.")
-
-
-class UploadUnfinished(Conflict):
-    """Only a whole upload can be made a version or a dataset."""
-
-    code = "upload_unfinished"
-
-    def __init__(self, upload: str, offset: int, length: int) -> None:
-        super().__init__(f"The upload {upload!r} has {offset} of {length} bytes; send the rest first.")
 
 
 class IdempotencyConflict(Conflict):

@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from modelpool.core import errors
+from modelpool.core import errors, upload_errors
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -21,14 +21,14 @@ STATUSES: dict[type[errors.ModelpoolError], int] = {
     errors.MethodNotAllowed: 405,
     errors.SlowBody: 408,
     errors.Conflict: 409,
-    errors.UploadExpired: 410,
+    upload_errors.UploadExpired: 410,
     errors.LengthRequired: 411,
-    errors.ProtocolVersionUnknown: 412,
+    upload_errors.ProtocolVersionUnknown: 412,
     errors.TooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.Invalid: 422,
     errors.QuotaExceeded: 429,
-    errors.ChecksumMismatch: 460,  # as the tus protocol has it
+    upload_errors.ChecksumMismatch: 460,  # as the tus protocol has it
     errors.ArtifactCorrupt: 503,
     errors.Unavailable: 503,
     errors.StorageQuotaExceeded: 507,

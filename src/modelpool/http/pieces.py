@@ -10,7 +10,8 @@ from django.http import HttpRequest, UnreadablePostError
 
 from modelpool import conf
 from modelpool.core.artifacts import CHUNK_BYTES
-from modelpool.core.errors import ChecksumMismatch, Malformed, TooLarge
+from modelpool.core.errors import Malformed, TooLarge
+from modelpool.core.upload_errors import ChecksumMismatch
 from modelpool.http.body_stream import content_length
 from modelpool.http.tus import Checksum, checksum_of
 from modelpool.storage.models import Upload

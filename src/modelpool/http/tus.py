@@ -11,7 +11,8 @@ from email.utils import format_datetime
 
 from django.http import HttpRequest
 
-from modelpool.core.errors import Malformed, ProtocolVersionUnknown, UnsupportedMediaType
+from modelpool.core.errors import Malformed, UnsupportedMediaType
+from modelpool.core.upload_errors import ProtocolVersionUnknown
 from modelpool.http.bodies import media_type_of
 from modelpool.http.uploads import clean_filename
 from modelpool.storage.models import Upload

@@ -20,15 +20,12 @@ from modelpool import conf
 from modelpool.core.errors import (
     Conflict,
     ModelpoolError,
-    OffsetMismatch,
     QuotaExceeded,
     StorageQuotaExceeded,
     TenantNotFound,
     TooLarge,
-    UploadExpired,
-    UploadNotFound,
-    UploadUnfinished,
 )
+from modelpool.core.upload_errors import OffsetMismatch, UploadExpired, UploadNotFound, UploadUnfinished
 from modelpool.storage.failpoints import reach
 from modelpool.storage.models import Artifact, Upload, UploadPart
 from modelpool.storage.quotas import storage_quota, storage_used
