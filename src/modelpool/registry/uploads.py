@@ -94,11 +94,8 @@ def upload_version(
 ) -> ModelVersion:
     """Store a model file, prove in a child process that it loads and predicts, and register it as the next version.
 
-    ``host`` is the process's own maker of child processes, where it has one; ``in_transaction`` is that of
-    :func:`~modelpool.registry.versions.register_version`; ``make_again`` makes the model anew where it was deleted
-    meanwhile; ``replaces_bytes`` is that of :func:`~modelpool.storage.services.store_artifact`.
-
-    Raises :class:`UntrustedFormat`, :class:`UnloadableModel` and :class:`InvalidField`; :class:`TooLarge` past ``limits.max_upload``; and what
+    ``host`` is the process's own maker of child processes; ``make_again`` makes a model anew that was deleted meanwhile.
+    Raises :class:`UntrustedFormat`, :class:`UnloadableModel`, :class:`InvalidField`, :class:`TooLarge`, and what
     :func:`~modelpool.storage.services.store_artifact` raises. The file is removed after every error.
     """
     checked = metadata if isinstance(metadata, UploadMetadata) else read_metadata(metadata)
