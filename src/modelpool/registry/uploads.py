@@ -94,7 +94,7 @@ def upload_version(
 ) -> ModelVersion:
     """Store a model file, prove in a child process that it loads and predicts, and register it as the next version.
 
-    ``host`` is the process's own maker of child processes; ``make_again`` makes a model anew that was deleted meanwhile.
+    ``host`` is the process's own maker of child processes; ``make_again`` remakes a model deleted meanwhile.
     Raises :class:`UntrustedFormat`, :class:`UnloadableModel`, :class:`InvalidField`, :class:`TooLarge`, and what
     :func:`~modelpool.storage.services.store_artifact` raises. The file is removed after every error.
     """
