@@ -252,7 +252,14 @@ def test_an_upload_can_begin_with_its_first_bytes(site: Site):
 
 @pytest.mark.parametrize(
     "metadata",
-    ["filename !!!", "a YQ==,a YQ==", "k\x01 YQ==", "a " + "A" * 5000, ",".join(f"k{n}" for n in range(40)), "a YQ==,,b YQ=="],
+    [
+        "filename !!!",
+        "a YQ==,a YQ==",
+        "k\x01 YQ==",
+        "a " + "A" * 5000,
+        ",".join(f"k{n}" for n in range(40)),
+        "a YQ==,,b YQ==",
+    ],
 )
 def test_hostile_metadata_is_refused(site: Site, metadata: str):
     with site.api as api:
