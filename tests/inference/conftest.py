@@ -25,7 +25,9 @@ from modelpool.registry.signing import ingest_key, worker_key
 from modelpool.registry.versions import NewVersion
 from modelpool.storage import services as storage
 from modelpool.tenants.actors import Actor
+from modelpool.tenants.changes import last_change_id
 from modelpool.tenants.models import Tenant
+from tests.waiting import wait_until
 
 COLUMNS = ("height", "width", "depth")
 SIGNATURE = ModelSignature(
@@ -91,6 +93,11 @@ def plane(transactional_db: None) -> Iterator[DataPlane]:
     made.start()
     yield made
     made.close()
+
+
+def let_it_hear(plane: DataPlane) -> None:
+    """Wait until the data plane has heard of everything published: what it loads then, it keeps."""
+    wait_until(lambda: plane.feed._last_id == last_change_id())
 
 
 async def not_ours(scope: Any, receive: Any, send: Any) -> None:

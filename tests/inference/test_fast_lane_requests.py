@@ -29,6 +29,7 @@ from modelpool.tenants import services as tenant_services
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.keys import make_secret
 from modelpool.tenants.models import Tenant
+from tests.inference.conftest import let_it_hear
 from tests.waiting import wait_until
 
 PATH = "/api/v1/tenants/acme/models/churn/predict"
@@ -371,6 +372,7 @@ def test_a_tenant_whose_models_are_slow_leaves_room_for_others(
     plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant, key: str
 ) -> None:
     register(tenant, "churn", yes_model)
+    let_it_hear(plane)
     lane = FastLane(handed_on, plane, settings=conf.ServingSettings(max_queue_per_tenant=2))
     long = json.dumps({"instances": [[1, 1, 1]] * 10_000}).encode()  # too long to be answered at once
     sent = [(b"authorization", f"Bearer {key}".encode()), (b"content-type", b"application/json")]
@@ -408,6 +410,7 @@ def test_strangers_whose_keys_are_looked_up_leave_room_for_others(
     plane: DataPlane, register: Any, yes_model: bytes, tenant: Tenant, key: str
 ) -> None:
     register(tenant, "churn", yes_model)
+    let_it_hear(plane)
     lane = FastLane(handed_on, plane, settings=conf.ServingSettings(max_queue=3, max_queue_per_tenant=2))
     statuses: list[int] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import select
+import selectors
 import socket
 import time
 from typing import Any
@@ -59,7 +59,7 @@ class Listener:
         if self._connection is not None:
             channels.append(self._connection.connection)
         try:
-            ready, _, _ = select.select(channels, [], [], max(timeout_s, 0))
+            ready = _readable(channels, timeout_s)
             return len(ready) > 0 and self._wake_read not in ready and self._drain()
         except (DatabaseError, OSError, ValueError) as error:  # ValueError: a descriptor that is closed already
             logger.info("the connection that hears of changes broke: %s", str(error).strip())
@@ -92,6 +92,13 @@ class Listener:
         if self._connection is not None:
             _close(self._connection)
         self._connection = None
+
+
+def _readable(channels: list[Any], timeout_s: float) -> list[Any]:
+    with selectors.DefaultSelector() as selector:  # select() knows no descriptors above 1023
+        for channel in channels:
+            selector.register(channel, selectors.EVENT_READ)
+        return [key.fileobj for key, _ in selector.select(max(timeout_s, 0))]
 
 
 def _close(private: BaseDatabaseWrapper) -> None:

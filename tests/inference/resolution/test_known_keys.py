@@ -113,3 +113,17 @@ def test_those_used_last_come_first(
     assert len(queries) == before
     keys.load(secrets[2])
     assert len(queries) == before + 1
+
+
+def test_what_was_used_is_told_after_it_was_forgotten(keys: KeyCache, secret: bytes) -> None:
+    digest = digest_of(secret.decode())
+    keys.load(secret)
+    keys.forget({digest}, tenants=set())
+    assert keys.take_used() == [digest]
+    keys.load(secret)
+    keys.take_used()
+    known = keys.find(principals.digest_for_cache(secret))
+    assert known is not None
+    keys.forget_all()
+    assert keys.take_used() == [digest]
+    assert keys.take_used() == []

@@ -67,6 +67,7 @@ class KeyCache:
         )
         self._recent: FeedCache[str, KnownKey] = FeedCache(max_entries=_MAX_RECENT, refusal_ttl_s=0, remembers=())
         self._get = self._cache.entries.get
+        self._used: set[str] = set()  # and not kept any more, or not yet
 
     def find(self, digest: bytes) -> KnownKey | None:
         """Return the key of a secret with this :func:`digest_for_cache`, or ``None`` to ask the database.
@@ -89,6 +90,7 @@ class KeyCache:
         digest = digest_of(secret.decode("latin-1"))
         known = self._cache.fill(digest_for_cache(secret), lambda _: self._recent.entries.get(digest) or _read(digest))
         known.note_use()
+        self._used.add(digest)  # changes that were published meanwhile may keep it out of the cache
         return known
 
     def load_recent(self) -> None:
@@ -101,20 +103,29 @@ class KeyCache:
         def matches(_: object, key: KnownKey) -> bool:
             return key.principal.digest in digests or key.principal.tenant_id in tenants
 
+        self._keep_used()
         self._recent.invalidate(matches)  # first: what is read from it now is not kept below
         self._cache.invalidate(matches)
 
     def forget_all(self) -> None:
         """Drop everything."""
+        self._keep_used()
         self._recent.invalidate()
         self._cache.invalidate()
 
+    def _keep_used(self) -> None:
+        """Remember who was used among those that are about to go."""
+        used = self.take_used()
+        self._used.update(used)
+
     def take_used(self) -> list[str]:
         """Return the digests of the keys used since the last call."""
-        used = [key for key in list(self._cache.entries.values()) if key.was_used]
-        for key in used:
-            key.was_used = False
-        return [key.principal.digest for key in used]
+        used, self._used = self._used, set()
+        for key in list(self._cache.entries.values()):
+            if key.was_used:
+                key.was_used = False
+                used.add(key.principal.digest)
+        return list(used)
 
 
 @with_database
