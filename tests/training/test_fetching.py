@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,18 +11,19 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.utils import timezone
 from msgspec import structs
 
 from modelpool import conf
 from modelpool.conf import SqlSourceSettings, StoreSourceSettings, decode_settings
-from modelpool.core.errors import ConfigurationError, Conflict, Invalid
+from modelpool.core.errors import ConfigurationError, Conflict, Invalid, QuotaExceeded
 from modelpool.storage.services import copy_to_file, get_store
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
 from modelpool.training.fetching import fetch_next
 from modelpool.training.forkserver import ForkServer
 from modelpool.training.models import Dataset
-from modelpool.training.profiling import profile_next
+from modelpool.training.profiling import profile_next, timeout_s
 from modelpool.training.queries import to_psycopg
 from modelpool.training.requests import check_has_file
 from modelpool.training.sources import request_dataset, sources_of
@@ -140,6 +142,9 @@ def test_an_object_of_a_store_is_copied(use, tenant, forks, actor, tmp_path, mon
     assert (tmp_path / "copy").read_text() == f"owner\n{tenant.name}\n"
     assert "no object" in fetched(tenant, forks, actor, path="b.csv").warning
     assert fetched(tenant, forks, actor, path="link.csv").state == "failed"
+    (root / "imports" / tenant.name / "folder").symlink_to(root / "imports" / "umbrella")
+    for path in ("folder/a.csv", "link.csv/a.csv", "folder", "x" * 300 + ".csv"):
+        assert "no object" in fetched(tenant, forks, actor, path=path).warning
 
 
 @pytest.mark.parametrize(
@@ -180,3 +185,86 @@ def test_parameters_are_found_only_where_they_are_meant():
 def test_unsafe_sources_are_refused_at_start(source: dict[str, Any], key: str):
     with pytest.raises(ConfigurationError, match=key):
         decode_settings({"datasets": {"sources": {"s": source}}}, source="file")
+
+
+def test_a_stopped_worker_leaves_its_dataset_to_another(sqlite_url, use, tenant, actor, make_dataset, forks):
+    use(sales=SqlSourceSettings(url=sqlite_url, query="select amount from sales", tenants=("*",)))
+    given, asked = make_dataset(tenant), request_dataset(tenant, source="sales", actor=actor)
+    stopped = ForkServer(is_warm=False)
+    stopped.close()
+    assert not fetch_next(stopped)
+    assert not profile_next(stopped)
+    for dataset in (given, asked):
+        dataset.refresh_from_db()
+        assert (dataset.columns, dataset.warning) == (None, "")
+        assert dataset.profile_until > timezone.now()
+    Dataset.objects.for_tenant(tenant).update(profile_until=None)
+    assert fetch_next(forks)
+    while profile_next(forks):
+        pass
+    for dataset in (given, asked):
+        dataset.refresh_from_db()
+        assert (dataset.state, len(dataset.columns)) == ("ready", 2 if dataset == given else 1)
+
+
+def test_a_worker_that_is_stopped_in_the_middle_of_a_query_leaves_it_to_another(sqlite_url, use, tenant, actor):
+    endless = "with recursive n(x) as (select 1 union all select x + 1 from n) select count(*) as c from n"
+    use(sales=SqlSourceSettings(url=sqlite_url, query=endless, tenants=("*",), timeout=conf.Duration(60)))
+    dataset = request_dataset(tenant, source="sales", actor=actor)
+    forks = ForkServer(is_warm=False)
+    child_is_asked = threading.Event()
+
+    def stop() -> None:
+        child_is_asked.wait(30)
+        forks.close()
+
+    run = forks.run
+
+    def run_and_tell(task: Any) -> Any:
+        child = run(task)
+        child_is_asked.set()
+        return child
+
+    forks.run = run_and_tell  # type: ignore[method-assign]
+    thread = threading.Thread(target=stop)
+    thread.start()
+    assert not fetch_next(forks)
+    thread.join()
+    dataset.refresh_from_db()
+    assert (dataset.state, dataset.warning) == ("pending", "")
+
+
+def test_a_store_that_does_not_answer_is_asked_again(use, tenant, actor, forks, monkeypatch):
+    now = conf.settings()
+    away = conf.HttpStoreSettings(url="http://127.0.0.1:1/", connect_timeout=conf.Duration(1))
+    with_away = structs.replace(now, stores={**now.stores, "away": away})
+    monkeypatch.setattr(conf, "settings", lambda: with_away)
+    use(sales=StoreSourceSettings(store="away", tenants=("*",)))
+    dataset = fetched(tenant, forks, actor, path="late.csv")
+    assert dataset.state == "pending"
+    assert dataset.warning.startswith("It is tried again")
+    assert not fetch_next(forks)  # not at once
+    use(sales=StoreSourceSettings(store="default", tenants=("*",)))
+    get_store("default").check()
+    folder = Path(get_store("default")._root.path) / "imports" / tenant.name  # type: ignore[attr-defined]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "late.csv").write_text("n\n1\n")
+    Dataset.objects.for_tenant(tenant).update(profile_until=None)
+    assert fetch_next(forks)
+    dataset.refresh_from_db()
+    assert (dataset.state, dataset.warning) == ("ready", "")
+
+
+def test_only_so_many_datasets_wait_to_be_fetched(sqlite_url, use, tenant, actor):
+    use(sales=SqlSourceSettings(url=sqlite_url, query="select 1 as n", tenants=("*",)))
+    Tenant.objects.filter(pk=tenant.pk).update(max_queued_jobs=2)
+    for _ in range(2):
+        request_dataset(tenant, source="sales", actor=actor)
+    with pytest.raises(QuotaExceeded, match="2 datasets"):
+        request_dataset(tenant, source="sales", actor=actor)
+    assert Dataset.objects.for_tenant(tenant).count() == 2
+
+
+def test_a_large_file_may_take_longer_to_describe():
+    assert timeout_s(0) == 300.0
+    assert timeout_s(2 << 30) > 4000.0

@@ -23,14 +23,18 @@ class TaskFailed(RuntimeError):
     """The child crashed, or took too long."""
 
 
+class TaskInterrupted(TaskFailed):
+    """The worker is ending, or lost what its children are forked from: this says nothing about the task."""
+
+
 def collect(forks: ForkServer, task: Task, *, request: Any, result: type[T], timeout_s: float) -> T:
-    """Run ``task`` on ``request`` and return its result; raise :class:`TaskFailed`."""
+    """Run ``task`` on ``request`` and return its result; raise :class:`TaskFailed` or :class:`TaskInterrupted`."""
     folder = Path(task.folder)
     write_json(folder / REQUEST_FILE, request)
     try:
         child = forks.run(task)
     except OSError as error:
-        raise TaskFailed(str(error)) from error
+        raise TaskInterrupted(str(error)) from error
     output: deque[str] = deque(maxlen=_KEPT_LINES)
     with child:
         ended = _wait(child, timeout_s=timeout_s, output=output)
@@ -39,6 +43,8 @@ def collect(forks: ForkServer, task: Task, *, request: Any, result: type[T], tim
     try:
         return read_json(folder / RESULT_FILE, result)
     except UnreadableResult as error:
+        if ended.status is None or forks.is_closed:
+            raise TaskInterrupted("the worker was stopped meanwhile") from error
         logger.warning("a child process crashed; the end of its output:\n%s", "\n".join(output))
         raise TaskFailed(f"the process crashed ({describe_status(ended.status)}); see the worker's log") from error
 

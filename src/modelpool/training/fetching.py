@@ -16,13 +16,14 @@ from django.db.models.functions import Now
 
 from modelpool import conf
 from modelpool.core.artifacts import ObjectMissing
-from modelpool.core.errors import DatasetNotFound, InvalidField, ModelpoolError
+from modelpool.core.errors import DatasetNotFound, InvalidField, ModelpoolError, StoreUnavailable
 from modelpool.storage.models import Artifact
 from modelpool.storage.services import discard_artifact, get_store, mark_ready, store_artifact
-from modelpool.training.child_tasks import TaskFailed, collect
+from modelpool.training.child_tasks import TaskFailed, TaskInterrupted, collect
 from modelpool.training.forkserver import ForkServer
 from modelpool.training.messages import QueryRequest, QueryResult, Task
 from modelpool.training.models import Dataset
+from modelpool.training.profiling import look_again_later
 from modelpool.training.publish import pieces_of
 from modelpool.training.sources import sources_of
 from modelpool.training.work_folders import work_folder
@@ -30,6 +31,7 @@ from modelpool.training.work_folders import work_folder
 logger = logging.getLogger(__name__)
 
 _CLAIM_S = 1800.0
+"""For storing what came, beyond the time that the source itself may take."""
 _MEMORY_BYTES = 2 << 30
 _NICE = 15
 _TABLE_FILE = "table.parquet"
@@ -40,12 +42,22 @@ class CannotFetch(Exception):
 
 
 def fetch_next(forks: ForkServer) -> bool:
-    """Fetch one dataset that waits for it; ``False`` when there is none. A failure is the dataset's ``warning``."""
+    """Fetch one dataset that waits for it; ``False`` when there is none. A failure is the dataset's ``warning``.
+
+    A store that does not answer now, and a worker that is stopped, are no failures: it is tried again.
+    """
     dataset = _claim()
     if dataset is None:
         return False
     try:
         _fetch(dataset, forks=forks)
+    except TaskInterrupted as error:
+        logger.info("dataset %s will be fetched by another worker: %s", dataset.pk, error)
+        look_again_later(dataset)
+        return False
+    except StoreUnavailable as error:
+        logger.warning("dataset %s cannot be fetched now: %s", dataset.pk, error)
+        look_again_later(dataset, warning=f"It is tried again: {error.detail}")
     except (CannotFetch, TaskFailed, ModelpoolError) as error:
         logger.warning("dataset %s cannot be fetched: %s", dataset.pk, error)
         waiting = Dataset.unscoped.filter(pk=dataset.pk, state=Dataset.State.PENDING)
@@ -61,9 +73,12 @@ def _claim() -> Dataset | None:
     """Take the oldest for a while; a worker that dies leaves it to the next one when that has passed."""
     free = Dataset.unscoped.filter(Q(profile_until=None) | Q(profile_until__lt=Now()), state=Dataset.State.PENDING)
     dataset: Dataset | None = free.select_related("tenant").order_by("created_at").first()
-    if dataset is None or free.filter(pk=dataset.pk).update(profile_until=Now() + timedelta(seconds=_CLAIM_S)) != 1:
+    if dataset is None:
         return None
-    return dataset
+    source = sources_of(dataset.tenant).get((dataset.origin or {})["source"])
+    own_s = float(source.timeout) if isinstance(source, conf.SqlSourceSettings) else 0.0
+    until = Now() + timedelta(seconds=_CLAIM_S + own_s)
+    return dataset if free.filter(pk=dataset.pk).update(profile_until=until) == 1 else None
 
 
 def _fetch(dataset: Dataset, *, forks: ForkServer) -> None:
@@ -133,7 +148,13 @@ def _name(dataset: Dataset, file: Artifact) -> None:
         raise InvalidField("object", "the file is empty.", code="empty")
     with transaction.atomic():
         waiting = Dataset.unscoped.filter(pk=dataset.pk, state=Dataset.State.PENDING)
-        values = {"artifact": file, "size_bytes": file.size_bytes, "sha256": file.sha256, "profile_until": None}
+        values = {
+            "artifact": file,
+            "size_bytes": file.size_bytes,
+            "sha256": file.sha256,
+            "profile_until": None,
+            "warning": "",
+        }
         if not waiting.update(state=Dataset.State.READY, **values):
             raise DatasetNotFound(str(dataset.pk))
         mark_ready(file)

@@ -73,6 +73,11 @@ class ForkServer:
         self._socket: socket.socket | None = None
         self._is_closed = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the worker is ending, which ends every child."""
+        return self._is_closed
+
     def start(self) -> None:
         """Start the zygote without waiting until it is warm."""
         with self._lock:

@@ -16,7 +16,7 @@ from modelpool import conf
 from modelpool.core.errors import ArtifactCorrupt, DatasetNotFound, StorageQuotaExceeded, StoreUnavailable
 from modelpool.storage.models import Artifact
 from modelpool.storage.services import copy_to_file, discard_artifact, mark_ready, store_artifact
-from modelpool.training.child_tasks import TaskFailed, collect
+from modelpool.training.child_tasks import TaskFailed, TaskInterrupted, collect
 from modelpool.training.forkserver import ForkServer
 from modelpool.training.messages import ProfileRequest, ProfileResult, TableFormat, Task
 from modelpool.training.models import Dataset
@@ -26,8 +26,11 @@ from modelpool.training.work_folders import work_folder
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 300.0
+"""For any file; each byte adds to it, see :func:`timeout_s`."""
+RETRY_S = 60.0
+_LEAST_BYTES_PER_S = 500_000.0
 _TABLE_FILE = "table.parquet"
-_CLAIM_S = TIMEOUT_S + 60.0
+_SLACK_S = 60.0
 _MEMORY_BYTES = 2 << 30
 _NICE = 15
 
@@ -42,10 +45,25 @@ def profile_next(forks: ForkServer) -> bool:
         return False
     try:
         _profile(dataset, forks=forks)
+    except TaskInterrupted as error:
+        logger.info("dataset %s will be described by another worker: %s", dataset.pk, error)
+        look_again_later(dataset)
+        return False
     except (TaskFailed, ArtifactCorrupt) as error:
         logger.warning("dataset %s cannot be described: %s", dataset.pk, error)
         _record(dataset, ProfileResult(warning=f"The file could not be looked into: {error}"))
     return True
+
+
+def timeout_s(size_bytes: int) -> float:
+    """Return how long describing a file may take: a slow machine reads some megabytes a second, packed ones fewer."""
+    return TIMEOUT_S + size_bytes / _LEAST_BYTES_PER_S
+
+
+def look_again_later(dataset: Dataset, *, warning: str = "") -> None:
+    """Give a claimed dataset back, for any worker to take after a pause."""
+    waiting = Dataset.unscoped.filter(pk=dataset.pk, columns__isnull=True)
+    waiting.update(profile_until=Now() + timedelta(seconds=RETRY_S), warning=warning)
 
 
 def _claim() -> Dataset | None:
@@ -54,9 +72,10 @@ def _claim() -> Dataset | None:
         Q(profile_until=None) | Q(profile_until__lt=Now()), columns__isnull=True, state=Dataset.State.READY
     )
     dataset: Dataset | None = free.select_related("artifact", "tenant").order_by("created_at").first()
-    if dataset is None or free.filter(pk=dataset.pk).update(profile_until=Now() + timedelta(seconds=_CLAIM_S)) != 1:
+    if dataset is None:
         return None
-    return dataset
+    until = Now() + timedelta(seconds=timeout_s(dataset.size_bytes) + _SLACK_S)
+    return dataset if free.filter(pk=dataset.pk).update(profile_until=until) == 1 else None
 
 
 def _profile(dataset: Dataset, *, forks: ForkServer) -> None:
@@ -70,7 +89,8 @@ def _profile(dataset: Dataset, *, forks: ForkServer) -> None:
             table=_TABLE_FILE,
         )
         task = Task(entry="profile", folder=str(folder), memory_limit_bytes=_MEMORY_BYTES, nice=_NICE)
-        result = collect(forks, task, request=request, result=ProfileResult, timeout_s=TIMEOUT_S)
+        limit_s = timeout_s(dataset.size_bytes)
+        result = collect(forks, task, request=request, result=ProfileResult, timeout_s=limit_s)
         table, note = _keep_table(dataset, folder / _TABLE_FILE) if result.has_table else (None, "")
         warning = "\n".join(filter(None, [result.warning, note]))
         _record(dataset, structs.replace(result, warning=warning), table=table)

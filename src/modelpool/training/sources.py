@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from modelpool import conf
-from modelpool.core.errors import FieldError, Invalid, InvalidField
+from modelpool.core.errors import FieldError, Invalid, InvalidField, QuotaExceeded, TenantNotFound
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
@@ -21,6 +21,7 @@ from modelpool.training.models import Dataset
 _PATH = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*(/[A-Za-z0-9_\-][A-Za-z0-9_.\-]*)*")
 _MAX_PATH = 500
 _MAX_TEXT = 1000
+_RETRY_QUEUED_S = 10.0
 
 
 def sources_of(tenant: Tenant) -> dict[str, conf.SourceSettings]:
@@ -42,7 +43,8 @@ def request_dataset(
 ) -> Dataset:
     """Ask for a dataset from a source; it is ``pending`` until a worker has fetched it.
 
-    Raises :class:`Invalid` that names ``source``, ``parameters.NAME`` or ``object``.
+    Raises :class:`Invalid` that names ``source``, ``parameters.NAME`` or ``object``, and :class:`QuotaExceeded` when as
+    many of the tenant's wait as jobs may.
     """
     allowed = sources_of(tenant)
     if source not in allowed:
@@ -51,6 +53,7 @@ def request_dataset(
     retention.check_expiry(expires_at)
     origin, format_name = _origin(allowed[source], source=source, parameters=parameters or {}, path=path)
     with transaction.atomic():
+        _check_quota(tenant)
         dataset: Dataset = Dataset.objects.create(
             tenant=tenant,
             name=(name or path.rpartition("/")[2] or source)[:200],
@@ -66,6 +69,18 @@ def request_dataset(
         if in_transaction is not None:
             in_transaction(dataset)
     return dataset
+
+
+def _check_quota(tenant: Tenant) -> None:
+    """Bound what waits: workers fetch one after another, for all tenants. The lock makes the count right."""
+    locked = Tenant.objects.select_for_update(no_key=True).filter(pk=tenant.pk).first()
+    if locked is None:
+        raise TenantNotFound(tenant.name)
+    own = locked.max_queued_jobs
+    limit = conf.settings().limits.tenant_queued_jobs if own is None else own
+    if Dataset.objects.for_tenant(tenant).filter(state=Dataset.State.PENDING).count() >= limit:
+        detail = f"{limit} datasets of tenant {tenant.name!r} wait to be fetched already, as many as jobs may wait"
+        raise QuotaExceeded(f"{detail}; wait for one, or delete one.", retry_after_s=_RETRY_QUEUED_S)
 
 
 def _origin(

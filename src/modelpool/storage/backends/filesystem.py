@@ -7,6 +7,7 @@ NFS ask its server what is in them, rather than believe for half a minute that a
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -74,10 +75,10 @@ class FilesystemStore(ArtifactStore):
             try:
                 with translated("open a file"):
                     for part in folders:
-                        folder = os.open(part, OPEN_FOLDER, dir_fd=folder)
+                        folder = _open_unlinked(part, OPEN_FOLDER, folder=folder)
                         stack.callback(os.close, folder)
                     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                    descriptor = os.open(name, flags, dir_fd=folder)
+                    descriptor = _open_unlinked(name, flags, folder=folder)
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise ObjectMissing(f"The store has no file {path!r}.") from error
             stack.callback(os.close, descriptor)
@@ -194,6 +195,16 @@ def _open_folder(root: int, name: str, *, create: bool) -> int:
         os.mkdir(name, FOLDER_MODE, dir_fd=root)
     os.fsync(root)
     return os.open(name, OPEN_FOLDER, dir_fd=root)
+
+
+def _open_unlinked(name: str, flags: int, *, folder: int) -> int:
+    """Open what is no link; ``FileNotFoundError`` for one, and for names that no waiting would make right."""
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from error
+        raise
 
 
 def _stat(folder: int, name: str) -> os.stat_result | None:

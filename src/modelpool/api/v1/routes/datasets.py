@@ -84,7 +84,7 @@ class DatasetsView(KeepsAnswer, ApiView):
     @describe("List datasets", tag="datasets", listing=LISTING, page=DatasetDocument)
     def get(self, request: Request, tenant: str) -> Response:
         """Return a page, newest first."""
-        rows = Dataset.objects.for_tenant(self.tenant).select_related("table")
+        rows = Dataset.objects.for_tenant(self.tenant).select_related("table").defer("preview")
         return Response(paginate(self.raw_request, rows, listing=LISTING, present=present_datasets))
 
     @describe(
