@@ -59,6 +59,8 @@ def test_a_lesser_role_changes_nothing(sign_in, pool, role):
     assert do(client, "registry_modelversion_activate", pool.versions[1]).status_code == 403
     assert do(client, "registry_modelversion_download", pool.versions[1]).status_code == 403
     assert do(client, "training_trainingjob_cancel", pool.job).status_code == 403
+    assert do(client, "training_dataset_download", pool.dataset).status_code == 403
+    assert do(client, "training_dataset_keep", pool.dataset).status_code == 403
     assert active_number(pool) == 1
 
 
@@ -70,6 +72,8 @@ def test_another_tenants_rows_are_out_of_reach(sign_in, tenant, foreign_pool):
         ("registry_modelversion_remove", foreign_pool.versions[1]),
         ("registry_registeredmodel_remove", foreign_pool.model),
         ("training_trainingjob_cancel", foreign_pool.job),
+        ("training_dataset_download", foreign_pool.dataset),
+        ("training_dataset_keep", foreign_pool.dataset),
         ("training_dataset_remove", foreign_pool.dataset),
     ]:
         assert do(client, name, row).status_code == 404, name
@@ -182,6 +186,28 @@ def test_a_dataset_is_deleted(sign_in, pool):
     do(client, "training_trainingjob_cancel", pool.job)
     do(client, "training_dataset_remove", pool.dataset)
     assert not Dataset.objects.for_tenant(pool.tenant).exists()
+
+
+def test_a_datasets_file_is_downloaded(sign_in, pool):
+    client = sign_in("scientist", pool.tenant)
+    response = do(client, "training_dataset_download", pool.dataset)
+    assert b"".join(response.streaming_content) == b"x,y\n1,2\n"
+    assert "d.csv" in response["Content-Disposition"]
+    parquet = do(client, "training_dataset_download", pool.dataset, artifact="table")
+    assert "has no table file" in parquet.content.decode()
+
+
+def test_a_dataset_is_kept_until_a_day_or_for_good(sign_in, pool):
+    client = sign_in("scientist", pool.tenant)
+    assert "until 2999-01-31 23:59 UTC" in do(client, "training_dataset_keep", pool.dataset, until="2999-01-31").text
+    pool.dataset.refresh_from_db()
+    assert pool.dataset.expires_at.isoformat() == "2999-01-31T23:59:59+00:00"
+    for wrong in ("2001-01-31", "tomorrow"):
+        assert "2030-01-31" in do(client, "training_dataset_keep", pool.dataset, until=wrong).content.decode()
+    assert 'value="2999-01-31"' in client.get(reverse("admin:training_dataset_change", args=[pool.dataset.pk])).text
+    do(client, "training_dataset_keep", pool.dataset, until="")
+    pool.dataset.refresh_from_db()
+    assert pool.dataset.expires_at is None
 
 
 class TestKeys:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from modelpool.core.errors import DatasetNotFound, JobNotFound
+from modelpool.core.errors import DatasetNotFound, InvalidField, JobNotFound, NotFound
+from modelpool.storage.models import Artifact
 from modelpool.tenants.models import Tenant
 from modelpool.training.models import Dataset, JobLogLine, TrainerInfo, TrainerProblem, TrainingJob
 
@@ -18,6 +19,21 @@ def get_dataset(tenant: Tenant, dataset_id: UUID | str) -> Dataset:
     if row is None:
         raise DatasetNotFound(str(dataset_id)[:64])
     return row
+
+
+def dataset_file(dataset: Dataset, which: str) -> tuple[Artifact, str]:
+    """Return the file and its name for whoever downloads it: ``original``, or ``table``, the Parquet of training.
+
+    Raises :class:`InvalidField` for another word and :class:`NotFound` where there is no such file.
+    """
+    if which not in ("original", "table"):
+        raise InvalidField("artifact", f"{which[:80]!r} is not 'original' or 'table'.")
+    is_original = which == "original"
+    file = dataset.artifact if is_original else dataset.table
+    if file is None:
+        raise NotFound(f"Dataset {dataset.pk} has no {which} file.")
+    suffix = dataset.format if is_original else "parquet"
+    return file, (is_original and file.filename) or f"{dataset.pk}.{suffix}"
 
 
 def get_job(tenant: Tenant, job_id: UUID | str) -> TrainingJob:

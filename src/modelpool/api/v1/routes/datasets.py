@@ -23,7 +23,7 @@ from modelpool.api.v1.documents.datasets import (
     present_datasets,
 )
 from modelpool.api.v1.documents.uploads import DatasetFromUpload
-from modelpool.core.errors import Conflict, InvalidField, NotFound
+from modelpool.core.errors import Conflict, InvalidField
 from modelpool.http.bodies import media_type_of, parse_strictly
 from modelpool.http.body_stream import content_length
 from modelpool.http.downloads import send_artifact
@@ -37,6 +37,7 @@ from modelpool.storage.resumable import chunks_of, use_up, whole_upload
 from modelpool.tenants.roles import Permission
 from modelpool.training.data_formats import BY_TYPE, data_format_of
 from modelpool.training.models import Dataset
+from modelpool.training.querysets import dataset_file
 from modelpool.training.services import (
     change_dataset,
     create_dataset,
@@ -73,7 +74,6 @@ _ARTIFACT = OpenApiParameter(
     {"type": "string", "enum": ["original", "table"], "default": "original"},
     description="The file as it came, or the Parquet file that training reads.",
 )
-_SUFFIXES = {"original": "", "table": "parquet"}
 
 
 class DatasetsView(KeepsAnswer, ApiView):
@@ -225,15 +225,7 @@ class DatasetDownloadView(ApiView):
     def get(self, request: Request, tenant: str, dataset: UUID) -> HttpResponseBase:
         """Stream the file as it came, or the Parquet file that training reads."""
         found = get_dataset(self.tenant, dataset)
-        which = request.GET.get("artifact", "original")
-        if which not in ("original", "table"):
-            raise InvalidField("artifact", f"{which[:80]!r} is not 'original' or 'table'.")
-        file = found.artifact if which == "original" else found.table
-        if file is None:
-            raise NotFound(f"Dataset {found.pk} has no {which} file.")
-        name = (
-            file.filename if which == "original" and file.filename else f"{found.pk}.{_SUFFIXES[which] or found.format}"
-        )
+        file, name = dataset_file(found, request.GET.get("artifact", "original"))
         return send_artifact(self.raw_request, file, filename=name)
 
 
