@@ -53,7 +53,8 @@ class Listing:
 
     ``orders`` maps public names to columns that are never null; ``default`` is one of them, perhaps with ``-``.
     ``prepare`` may add an order that the map cannot hold (a metric): it gets the rows and the name, and returns rows
-    and column, or ``None`` for a name it does not know.
+    and column, or ``None`` for a name it does not know. Of the columns in ``distinct`` no two rows of the list share a
+    value, so that an index on them alone gives the order.
     """
 
     orders: Mapping[str, str]
@@ -62,6 +63,7 @@ class Listing:
     prefix_filters: Mapping[str, Callable[[QuerySet[Any], str, str], QuerySet[Any]]] = field(default_factory=dict)
     prepare: Callable[[QuerySet[Any], str], tuple[QuerySet[Any], str] | None] | None = None
     extra: tuple[str, ...] = ()
+    distinct: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,14 @@ def paginate(
     ordering = cursor.ordering if cursor else query.get("ordering", listing.default)
     rows, column = _ordered_by(rows, ordering.removeprefix("-"), listing)
     is_descending = ordering.startswith("-")
-    found, has_more = _slice(rows, column, is_descending=is_descending, cursor=cursor, size=_page_size(query))
+    found, has_more = _slice(
+        rows,
+        column,
+        is_distinct=column in listing.distinct,
+        is_descending=is_descending,
+        cursor=cursor,
+        size=_page_size(query),
+    )
     is_backward = cursor is not None and cursor.is_backward
     has_next, has_previous = (True, has_more) if is_backward else (has_more, cursor is not None)
 
@@ -150,7 +159,7 @@ def _page_size(query: Mapping[str, str]) -> int:
 
 
 def _slice(
-    rows: QuerySet[M], column: str, *, is_descending: bool, cursor: _Cursor | None, size: int
+    rows: QuerySet[M], column: str, *, is_distinct: bool, is_descending: bool, cursor: _Cursor | None, size: int
 ) -> tuple[list[M], bool]:
     """Return at most ``size`` rows in the asked order, and whether there are more in the direction that was walked."""
     if cursor is not None and cursor.is_backward:
@@ -159,8 +168,12 @@ def _slice(
     if cursor is not None:
         _check_position(rows, column, cursor.value)
         beyond = Q(**{f"{column}__{than}": cursor.value})
-        rows = rows.filter(beyond | Q(**{column: cursor.value, f"pk__{than}": cursor.pk}))
-    found = list(rows.order_by(f"{sign}{column}", f"{sign}pk")[: size + 1])
+        if not is_distinct:  # the first condition says nothing new, but is one that an index can be searched for
+            beyond |= Q(**{column: cursor.value, f"pk__{than}": cursor.pk})
+            rows = rows.filter(**{f"{column}__{than}e": cursor.value})
+        rows = rows.filter(beyond)
+    order = [f"{sign}{column}"] if is_distinct else [f"{sign}{column}", f"{sign}pk"]
+    found = list(rows.order_by(*order)[: size + 1])
     has_more = len(found) > size
     found = found[:size]
     return (found[::-1] if cursor is not None and cursor.is_backward else found), has_more

@@ -9,16 +9,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from django.db.models import Case, Count, F, Max, Q, QuerySet, Value, When
+from django.db.models import BinaryField, Case, Count, F, JSONField, Max, Q, QuerySet, Value, When
 
 from modelpool.registry.models import ModelAlias, ModelVersion, RegisteredModel
 from modelpool.tenants.models import Tenant
+from modelpool.tenants.querysets import knowing
 
 
 def models_of(tenant: Tenant) -> QuerySet[RegisteredModel]:
-    """Return the tenant's models, each with its tenant and its active version (but that one's figures)."""
+    """Return the tenant's models, each with its tenant and its active version (but what that one tells at length)."""
     models: QuerySet[RegisteredModel] = RegisteredModel.objects.for_tenant(tenant)
-    return models.select_related("tenant", "active_version").defer("active_version__figures")
+    columns = [field for field in ModelVersion._meta.get_fields() if isinstance(field, JSONField | BinaryField)]
+    return models.select_related("active_version").defer(*(f"active_version__{field.name}" for field in columns))
 
 
 def versions_of(model: RegisteredModel, *, with_deleted: bool = False) -> QuerySet[ModelVersion]:
@@ -26,12 +28,12 @@ def versions_of(model: RegisteredModel, *, with_deleted: bool = False) -> QueryS
 
     ``level`` is their level of trust, as :attr:`ModelVersion.trust_level` says it.
     """
-    versions: QuerySet[ModelVersion] = ModelVersion.objects.for_tenant(model.tenant_id).filter(model=model)
+    versions: QuerySet[ModelVersion] = ModelVersion.objects.for_tenant(model.tenant).filter(model=model)
     if not with_deleted:
         versions = versions.exclude(state=ModelVersion.State.DELETED)
     quarantined = When(quarantined_at__isnull=False, then=Value(ModelVersion.Trust.QUARANTINED.value))
     versions = versions.annotate(level=Case(quarantined, default=F("trust")))
-    return versions.select_related("tenant", "model", "artifact").defer("manifest", "manifest_signature")
+    return knowing(versions, model=model).select_related("artifact").defer("manifest", "manifest_signature")
 
 
 def aliases_of_versions(versions: Sequence[ModelVersion]) -> dict[UUID, tuple[str, ...]]:

@@ -39,7 +39,7 @@ LISTING = Listing(
         "since": moment("created_at__gte"),
     },
 )
-TRAINERS = Listing(orders={"name": "name"}, default="name")
+TRAINERS = Listing(orders={"name": "name"}, default="name", distinct=("name",))
 MAX_LINES = 5000
 _AFTER = OpenApiParameter(
     "after", {"type": "integer", "minimum": 0, "default": 0}, description="Only lines with a larger id."

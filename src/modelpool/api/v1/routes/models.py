@@ -23,6 +23,7 @@ from modelpool.tenants.roles import Permission
 LISTING = Listing(
     orders={"name": "name", "created_at": "created_at", "updated_at": "updated_at"},
     default="name",
+    distinct=("name",),
     filters={"name": text("name"), "prefix": text("name__startswith"), "unserved": boolean("active_version__isnull")},
     prefix_filters={"tags": by_tag},
 )

@@ -28,6 +28,7 @@ from modelpool.tenants.services import create_tenant, delete_tenant, update_tena
 LISTING = Listing(
     orders={"name": "name", "created_at": "created_at"},
     default="name",
+    distinct=("name",),
     filters={"is_active": boolean("is_active"), "store": text("store")},
 )
 _OF_ADMINS = {"display_name", "default_policy"}

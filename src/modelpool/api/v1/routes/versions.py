@@ -48,6 +48,7 @@ def by_metric(rows: QuerySet[Any], name: str) -> tuple[QuerySet[Any], str] | Non
 LISTING = Listing(
     orders={"number": "number", "created_at": "created_at", "size_bytes": "size_bytes"},
     default="-number",
+    distinct=("number",),
     filters={
         "state": one_of("state", list(ModelVersion.State.values)),
         "trust": one_of("level", list(ModelVersion.Trust.values)),
