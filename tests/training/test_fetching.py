@@ -255,6 +255,16 @@ def test_a_store_that_does_not_answer_is_asked_again(use, tenant, actor, forks, 
     assert (dataset.state, dataset.warning) == ("ready", "")
 
 
+@pytest.mark.parametrize("store", ["nowhere", "rows"])
+def test_a_store_that_cannot_hold_files_of_others_is_said(use, tenant, actor, forks, monkeypatch, store):
+    now = conf.settings()
+    with_rows = structs.replace(now, stores={**now.stores, "rows": conf.DatabaseStoreSettings()})
+    monkeypatch.setattr(conf, "settings", lambda: with_rows)
+    use(sales=StoreSourceSettings(store=store, tenants=("*",)))
+    dataset = fetched(tenant, forks, actor, path="a.csv")
+    assert (dataset.state, "set up wrongly" in dataset.warning) == ("failed", True)
+
+
 def test_only_so_many_datasets_wait_to_be_fetched(sqlite_url, use, tenant, actor):
     use(sales=SqlSourceSettings(url=sqlite_url, query="select 1 as n", tenants=("*",)))
     Tenant.objects.filter(pk=tenant.pk).update(max_queued_jobs=2)

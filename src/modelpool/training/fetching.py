@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from modelpool import conf
 from modelpool.core.artifacts import ObjectMissing
-from modelpool.core.errors import DatasetNotFound, InvalidField, ModelpoolError, StoreUnavailable
+from modelpool.core.errors import ConfigurationError, DatasetNotFound, InvalidField, ModelpoolError, StoreUnavailable
 from modelpool.storage.models import Artifact
 from modelpool.storage.services import discard_artifact, get_store, mark_ready, store_artifact
 from modelpool.training.child_tasks import TaskFailed, TaskInterrupted, collect
@@ -126,6 +126,9 @@ def _fetch_object(dataset: Dataset, source: conf.StoreSourceSettings) -> None:
             _keep(dataset, pieces)
     except ObjectMissing as error:
         raise CannotFetch(f"There is no object {(dataset.origin or {})['object']!r} in the source.") from error
+    except (ConfigurationError, NotImplementedError) as error:
+        logger.error("a source of datasets names the store %r: %s", source.store, error)
+        raise CannotFetch("The source is set up wrongly; the log of the worker tells the operator how.") from error
 
 
 def _keep(dataset: Dataset, pieces: Iterable[bytes]) -> None:
