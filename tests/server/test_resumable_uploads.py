@@ -250,6 +250,18 @@ def test_an_upload_can_begin_with_its_first_bytes(site: Site):
         assert (answer.status_code, answer.headers["upload-offset"]) == (201, "5")
 
 
+def test_an_upload_that_a_key_names_outlives_its_first_bytes(site: Site):
+    wrong = "sha256 " + base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+    head = {**_PIECE, "Upload-Length": "10", "Upload-Checksum": wrong, "Idempotency-Key": os.urandom(8).hex()}
+    with site.api as api:
+        refused = api.post("/uploads", content=b"12345", headers=head)
+        again = api.post("/uploads", content=b"12345", headers=head)
+    assert (refused.status_code, again.status_code) == (460, 201)
+    upload = "/uploads/" + again.headers["location"].rpartition("/")[2]
+    assert site.offset(upload) == 0
+    assert site.patch(upload, 0, b"1234567890").status_code == 204
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from modelpool.api.v1.documents.uploads import UploadDocument, present_upload, present_uploads
 from modelpool.http import tus
 from modelpool.http.body_stream import BodyFile, content_length
+from modelpool.http.idempotency import key_of
 from modelpool.http.idempotent_views import KeepsAnswer
 from modelpool.http.openapi import BINARY, describe
 from modelpool.http.paging import Listing, paginate
@@ -122,7 +123,8 @@ class UploadsView(KeepsAnswer, TusView):
         try:
             kept = receive(self.raw_request, upload[0], offset=0)
         except BaseException:
-            delete_upload(upload[0], actor=self.actor)
+            if key_of(self.raw_request) is None:  # else the answer that is kept for the key names it
+                delete_upload(upload[0], actor=self.actor)
             raise
         return _created(kept)
 
