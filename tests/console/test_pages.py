@@ -152,6 +152,23 @@ def test_every_page_of_the_admin_opens_for_an_operator(sign_in, pool, actor):
             assert client.get(page(f"{name}_change", row.pk)).status_code == 200, name
 
 
+def test_a_tenants_admin_opens_the_tenants_page(sign_in, pool):
+    browser = sign_in("admin", pool.tenant)
+    answer = browser.get(reverse("admin:tenants_tenant_change", args=[pool.tenant.pk]))
+    assert answer.status_code == 200
+    assert pool.tenant.name in answer.content.decode()
+
+
+def test_the_root_leads_to_the_console(client):
+    assert client.get("/").headers["Location"] == "/console/"
+
+
+def test_pages_may_run_files_of_this_server_only(client):
+    policy = client.get("/console/login/").headers["Content-Security-Policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
+    assert "unsafe" not in policy
+
+
 def test_looking_changes_nothing(sign_in, pool):
     client = sign_in("operator")
     before = AuditEvent.objects.count(), LogEntry.objects.count()

@@ -121,6 +121,8 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "max_models" not in self.fields:  # who may only look gets no fields
+            return
         for name, hint in _limit_hints().items():
             self.fields[name].help_text = hint
         for name in ("max_storage_bytes", "max_models", "max_queued_jobs"):

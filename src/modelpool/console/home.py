@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from modelpool.console.jobs import STATE_LABELS
-from modelpool.console.scoping import signed_in
+from modelpool.console.scoping import administers, signed_in
 from modelpool.registry.models import RegisteredModel
 from modelpool.tenants.membership import tenants_where
 from modelpool.tenants.roles import Permission
@@ -26,7 +26,7 @@ def home_context(request: HttpRequest) -> dict[str, Any]:
     latest = jobs.select_related("model", "tenant").order_by("-created_at")[:_JOBS]
     return {
         "counts": [
-            ("Tenants", visible.count(), "admin:tenants_tenant_changelist"),
+            ("Tenants", visible.count(), "admin:tenants_tenant_changelist" if administers(request) else ""),
             ("Models", models.count(), "admin:registry_registeredmodel_changelist"),
             ("Active models", models.exclude(active_version=None).count(), "admin:registry_registeredmodel_changelist"),
             ("Jobs running", jobs.filter(state=states.RUNNING).count(), "admin:training_trainingjob_changelist"),

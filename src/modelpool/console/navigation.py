@@ -29,7 +29,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "8px",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _static("console/icon.svg")}],
-    "STYLES": [_static("console/console.css")],
+    "STYLES": [_static("console/console.css"), _static("console/frame.css")],
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.templatetags.static import static
+from django.urls import URLPattern, URLResolver, include, path, reverse_lazy
+from django.utils.functional import lazy
+from django.views.generic import RedirectView
 
 from modelpool.api.v1.routes.docs import DocsView
 from modelpool.console.site import site
+
+static_lazy = lazy(static, str)
 
 handler400 = "modelpool.http.errors.bad_request"
 handler403 = "modelpool.http.errors.permission_denied"
@@ -16,4 +21,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("modelpool.api.v1.urls")),
     path("api/docs", DocsView.as_view(), name="api-docs"),
     path("console/", site.urls),
+    path("", RedirectView.as_view(url=reverse_lazy("admin:index")), name="root"),
+    path("favicon.ico", RedirectView.as_view(url=static_lazy("console/icon.svg")), name="favicon"),
 ]
