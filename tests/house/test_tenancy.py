@@ -11,7 +11,6 @@ _MAY_READ_UNSCOPED = {
     "src/modelpool/tenants/": "defines it, and looks keys up by digest before the tenant is known",
     "src/modelpool/console/": "the admin's own querysets, scoped in one place: console/scoping.py",
     "src/modelpool/storage/sweeping.py": "maintenance: the sweep compares whole stores with whole tables",
-    "src/modelpool/storage/unfinished.py": "the expiry of uploads is maintenance",
     "src/modelpool/storage/replicas.py": "maintenance: the sweep removes copies that were left, whoever's they are",
     "src/modelpool/storage/unfinished.py": "maintenance: the sweep drops expired uploads, whoever's they are",
     "src/modelpool/storage/verifying.py": "maintenance: reads all that is stored",
