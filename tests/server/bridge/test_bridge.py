@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from modelpool.server.bridge.spool import MEMORY_BYTES
+from modelpool.tenants.models import Tenant
 from tests.server.wsgi_app import MEBIBYTE
 from tests.waiting import wait_until
 
@@ -105,6 +106,32 @@ def test_large_files_are_read_from_nobody_without_a_key(bridge, headers):
         connection.sendall(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{lines}\r\n".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
     assert bridge.application.calls == 0
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+@pytest.mark.parametrize("role", ["scientist", "operator"])
+@pytest.mark.django_db(transaction=True)
+def test_no_more_is_read_than_a_tenants_quota_has_left(bridge, tenant, make_key, in_chunks, role):
+    Tenant.objects.filter(pk=tenant.pk).update(max_storage_bytes=MEBIBYTE)
+    body, small = b"x" * (8 * MEBIBYTE), b"x" * MEBIBYTE
+    headers = {"Content-Type": "text/csv", "Authorization": f"Bearer {make_key(role, tenant)}"}
+    path = f"/api/v1/tenants/{tenant.name}/datasets"
+    with bridge.client() as client:
+        answer = client.post(path, content=iter([body]) if in_chunks else body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (507, "storage_quota_exceeded")
+        assert f"{MEBIBYTE} bytes are free" in answer.json()["detail"]
+        assert bridge.application.calls == 0
+        client.post(path, content=iter([small]) if in_chunks else small, headers=headers)
+    assert bridge.application.calls == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_tenants_quota_is_nobodys_business(bridge, tenant, other_tenant, make_key):
+    Tenant.objects.filter(pk=other_tenant.pk).update(max_storage_bytes=0)
+    headers = {"Content-Type": "text/csv", "Authorization": f"Bearer {make_key('scientist', tenant)}"}
+    with bridge.client() as client:
+        client.post(f"/api/v1/tenants/{other_tenant.name}/datasets", content=b"x" * 2 * MEBIBYTE, headers=headers)
+    assert bridge.application.calls == 1  # which will say that there is no such tenant
 
 
 @pytest.mark.django_db(transaction=True)

@@ -14,18 +14,19 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from modelpool.conf import Settings
-from modelpool.core.errors import LengthRequired, ModelpoolError, NotAuthenticated, Overloaded, TooLarge
+from modelpool.core.errors import LengthRequired, ModelpoolError, Overloaded, StorageQuotaExceeded, TooLarge
 from modelpool.core.problems import Problem, build_problem, problem_of
 from modelpool.core.tracing import Trace, current_tracer
 from modelpool.inference.asgi import Receive, Scope, Send
 from modelpool.inference.requests import ClientGone
-from modelpool.server.bridge.admission import may_send_files
+from modelpool.server.bridge.admission import admit_file
 from modelpool.server.bridge.environ import WSGIApplication, build_environ
 from modelpool.server.bridge.exchange import Exchange
-from modelpool.server.bridge.limits import body_limit
+from modelpool.server.bridge.limits import FORM_BYTES, body_limit
 from modelpool.server.bridge.pieces import Part, PartAnswer, Piece, offset_of, read_part, wait_forever
 from modelpool.server.bridge.proxies import Peer, TrustedProxies
 from modelpool.server.bridge.spool import Spool
@@ -138,7 +139,7 @@ class DjangoLane:
         if (request.length or 0) > limit:
             return await _refuse(problem_of(TooLarge(limit), request_id=request.id), receive, send)
         try:
-            await self._require_credential(request)
+            await self._admit(request)
         except ModelpoolError as error:
             return await _refuse(problem_of(error, request_id=request.id), receive, send)
         piece = Piece(request.scope, request.headers, receive=receive, send=send)
@@ -182,16 +183,28 @@ class DjangoLane:
             return problem_of(error, request_id=request.id) if is_missing else None
         if (request.length or 0) > limit:
             return problem_of(TooLarge(limit), request_id=request.id)
-        if takes_files:
-            try:
-                await self._require_credential(request)
-            except ModelpoolError as error:
-                return problem_of(error, request_id=request.id)
-        return await self._read(spool, request, receive, limit)
+        if not takes_files:
+            return await self._read(spool, request, receive, limit)
+        try:
+            free_bytes = await self._admit(request)
+            room = limit if free_bytes is None else min(limit, free_bytes + FORM_BYTES)
+            if (request.length or 0) > room:
+                raise _no_room(free_bytes)
+        except ModelpoolError as error:
+            return problem_of(error, request_id=request.id)
+        return await self._read(spool, request, receive, room, excess=_no_room(free_bytes) if room < limit else None)
 
     async def _read(
-        self, spool: Spool, request: _Request, receive: Receive, limit: int, *, enough_bytes: int | None = None
+        self,
+        spool: Spool,
+        request: _Request,
+        receive: Receive,
+        limit: int,
+        *,
+        enough_bytes: int | None = None,
+        excess: ModelpoolError | None = None,
     ) -> Problem | None:
+        """Read the body; ``excess`` is what is said of one over the limit, where that is not the limit of all."""
         try:
             await spool.fill(
                 receive,
@@ -200,7 +213,7 @@ class DjangoLane:
                 enough_bytes=enough_bytes,
             )
         except TooLarge as error:
-            return problem_of(error, request_id=request.id)
+            return problem_of(excess or error, request_id=request.id)
         except asyncio.CancelledError:
             if not self.draining.is_set():
                 raise
@@ -216,10 +229,11 @@ class DjangoLane:
             return build_problem(507, code="disk_full", detail=detail, request_id=request.id)
         return None
 
-    async def _require_credential(self, request: _Request) -> None:
+    async def _admit(self, request: _Request) -> int | None:
+        """Return how many bytes of a file its tenant has room for, where that is known before the request is run."""
         loop = asyncio.get_running_loop()
-        if not await loop.run_in_executor(self._threads, may_send_files, request.headers):
-            raise NotAuthenticated
+        ask = partial(admit_file, request.headers, tenant=_tenant_of(request.scope["path"]))
+        return await loop.run_in_executor(self._threads, ask)
 
     async def _run(self, spool: Spool, request: _Request, receive: Receive, send: Send) -> int:
         if self._waiting >= _WAITING_PER_THREAD * self._settings.server.threads:
@@ -246,6 +260,13 @@ class DjangoLane:
 async def _refuse(problem: Problem, receive: Receive, send: Send) -> int:
     await refuse_body(send, receive, problem)
     return problem.status
+
+
+def _no_room(free_bytes: int | None) -> ModelpoolError:
+    return StorageQuotaExceeded(
+        f"The file is larger than what is left of the tenant's storage quota: {free_bytes} bytes are free. "
+        "Delete versions or datasets, or ask for more."
+    )
 
 
 def _tenant_of(path: str) -> str:

@@ -15,7 +15,8 @@ _RESUMABLE = re.compile(r"/api/v1/tenants/[^/]+/uploads(/[^/]+)?/?")
 _PIECE = "application/offset+octet-stream"
 _TENANT_PREFIX = re.compile(r"/tenants/[^/]+/mlflow(?=/)")
 _PREDICTS = re.compile(r"/api/v1/tenants/.+/predict/?|(/tenants/[^/]+)?/v2/.+/infer/?")
-_FORM_BYTES = 1024 * 1024
+FORM_BYTES = 1024 * 1024
+"""What a form may take besides its file."""
 
 
 def body_limit(path: str, *, content_type: str, settings: Settings) -> int:
@@ -27,7 +28,7 @@ def body_limit(path: str, *, content_type: str, settings: Settings) -> int:
     kind = content_type.partition(";")[0].strip().lower()
     is_json = kind == "application/json" or kind.endswith("+json")
     if (_UPLOADS.fullmatch(path) and not is_json) or (_RESUMABLE.fullmatch(path) and kind == _PIECE):
-        return max(limits.max_upload, limits.max_dataset) + _FORM_BYTES
+        return max(limits.max_upload, limits.max_dataset) + FORM_BYTES
     return limits.max_json
 
 
