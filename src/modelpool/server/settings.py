@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "modelpool.monitoring",
     "modelpool.http",
     "modelpool.api.v1",
+    "modelpool.server",
 ]
 
 MIDDLEWARE = [

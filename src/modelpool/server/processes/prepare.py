@@ -86,15 +86,15 @@ def refuse_old_tables() -> None:
 def migrate_if_needed() -> None:
     """Apply the migrations that are missing; on PostgreSQL one server at a time does it."""
     from django.core.management import call_command
+    from django.core.management.commands.migrate import Command
     from django.db import connection
 
-    from modelpool.server.migrations import has_pending_migrations, migration_lock
+    from modelpool.server.migrations import apply_migrations, has_pending_migrations
 
     with in_words():
         if has_pending_migrations():
             logger.info("applying migrations to the database")
-            with migration_lock(connection):
-                call_command("migrate", interactive=False, verbosity=0)
+            apply_migrations(lambda: call_command(Command(), interactive=False, verbosity=0), database=connection)
             connection.close()
 
 
