@@ -39,6 +39,13 @@ MOVE_STEPS = (
 )
 """The steps of copy and move, in this order."""
 
+UPLOAD_STEPS = (
+    "upload.stored",  # the part is in the store, the upload does not know it
+    "upload.moved",  # inside the transaction: the part is ready, the offset behind it
+    "upload.kept",  # the transaction is committed, nobody was told yet
+)
+"""The steps of one part of an upload in pieces, in this order, behind those of its artifact."""
+
 
 @dataclass(slots=True)
 class _Trap:
