@@ -110,7 +110,7 @@ _RULES: tuple[tuple[Any, Any], ...] = (
 
 def ours() -> Iterator[tuple[tuple[str, str], Any]]:
     """Yield all migrations of our apps that are not an app's first."""
-    for key, migration in MigrationLoader(None, ignore_no_initial=True).disk_migrations.items():
+    for key, migration in MigrationLoader(None).disk_migrations.items():
         if key[0] in _OURS and not migration.initial:
             yield key, migration
 
