@@ -175,6 +175,7 @@ class UploadsSettings(_Table, frozen=True):
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for parts so small that their rows would outweigh them."""
+        super().__post_init__()
         if self.part_size < 2**16:
             raise ValueError("part_size must be at least 64 KiB")
 

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from modelpool.training.models import TrainingJob
+from django.db import OperationalError
+
+from modelpool.training.models import JobWorker, TrainingJob
 
 T = TypeVar("T")
 
@@ -92,6 +95,20 @@ class WorkerProcess:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the worker alone, not to its children."""
         self.process.send_signal(number)
+
+    def stall(self) -> None:
+        """Stop it as a machine does that sleeps; not while it holds SQLite's lock, which nobody could take from it."""
+
+        def stop_between_writes() -> bool:
+            self.send(signal.SIGSTOP)
+            try:
+                JobWorker.objects.filter(pk=uuid.uuid4()).update(host="")
+            except OperationalError:
+                self.send(signal.SIGCONT)
+                return False
+            return True
+
+        wait_for(stop_between_writes)
 
     def wait(self, timeout_s: float = 30.0) -> int:
         """Wait for its end and return the status."""

@@ -63,7 +63,7 @@ def test_a_worker_that_stalls_cannot_publish_when_it_wakes_up(
     job = make_job(tenant, params={"seconds": 3.0, "marker": str(marker)})
     zombie = start_worker()
     [child] = wait_for_fit(marker)
-    zombie.send(signal.SIGSTOP)
+    zombie.stall()
     start_worker()
     wait_for_fit(marker, count=2)
     zombie.send(signal.SIGCONT)
