@@ -106,7 +106,7 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_url("**/console/")
+    page.wait_for_url(lambda url: "/login" not in url)
 
 
 def _command(server: ServedModelpool, *arguments: str, said: str = "") -> None:

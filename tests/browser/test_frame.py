@@ -6,9 +6,9 @@ import re
 from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.browser.accessibility import check_accessible
 from tests.browser.conftest import PEOPLE, Visits
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -77,7 +77,7 @@ def test_the_menu_of_a_phone(visit: Visits) -> None:
     expect(link).not_to_be_visible()
     page.get_by_role("button", name="Navigation").click()
     link.click()
-    page.wait_for_url("**/dataset/")
+    page.wait_for_url("**/dataset**")
 
 
 def test_the_content_is_one_key_away(visit: Visits) -> None:
@@ -89,10 +89,9 @@ def test_the_content_is_one_key_away(visit: Visits) -> None:
     expect(page.get_by_role("main")).to_be_focused()
 
 
-@pytest.mark.parametrize("path", ["", "registry/registeredmodel/", "training/trainingjob/", "tenants/tenant/"])
+@pytest.mark.parametrize("path", ["", "tenants/", "tenants/acme/", "operate/", "admin/tenants/tenant/"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_keeps_people_out(visit: Visits, path: str, scheme: Literal["light", "dark"]) -> None:
     page = visit("olga", color_scheme=scheme)
     page.goto(f"/console/{path}")
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
-    assert found.violations_count == 0, found.generate_report()
+    check_accessible(page)

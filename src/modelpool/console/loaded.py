@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from django.http import HttpResponse
 
+from modelpool.console.pages import Page, operator_page
 from modelpool.monitoring.querysets import largest_loaded, nodes
 
 _SHOWN = 200
 
 
-def loaded_context() -> dict[str, Any]:
-    """Return what the page shows; web processes tell each few seconds what they hold."""
-    return {"title": "Loaded models", "nodes": nodes(), "loaded": largest_loaded(limit=_SHOWN), "most": _SHOWN}
+@operator_page
+def loaded(page: Page) -> HttpResponse:
+    """Show what web processes tell each few seconds."""
+    return page.render(
+        "console/loaded.html", title="Loaded models", nodes=nodes(), loaded=largest_loaded(limit=_SHOWN), most=_SHOWN
+    )

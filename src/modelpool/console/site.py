@@ -1,27 +1,25 @@
-"""The console's site: who may enter, and which pages there are."""
+"""The console's site: who may enter, and what stands around every page."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
-from django.template.response import TemplateResponse
-from django.urls import path
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
 from unfold.sites import UnfoldAdminSite
 
-from modelpool.console.datasets import DatasetAdmin
-from modelpool.console.home import home_context
-from modelpool.console.jobs import JobAdmin
-from modelpool.console.loaded import loaded_context
-from modelpool.console.people import AuditAdmin, KeyAdmin, MemberAdmin, TenantAdmin, UserAdmin
-from modelpool.console.pools import ModelPoolAdmin
-from modelpool.console.scoping import may_somewhere, operates
-from modelpool.console.versions import VersionAdmin
-from modelpool.registry.models import ModelVersion, RegisteredModel
-from modelpool.tenants.models import APIKey, AuditEvent, Member, Tenant, User
+from modelpool.console.navigation import navigation
+from modelpool.console.scoping import may_somewhere
 from modelpool.tenants.roles import Permission
-from modelpool.training.models import Dataset, TrainingJob
+
+Routed = Callable[..., HttpResponseBase]
 
 
 class ConsoleSite(UnfoldAdminSite):
@@ -33,29 +31,27 @@ class ConsoleSite(UnfoldAdminSite):
         """Let in whoever may look at one tenant at least."""
         return may_somewhere(request, Permission.VIEW)
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """Show the home page: what is active, what runs, what failed."""
-        context = {**self.each_context(request), "title": "Home", **home_context(request), **(extra_context or {})}
-        return TemplateResponse(request, "console/home.html", context)
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the frame shows; the navigation depends on the tenant of the page."""
+        return {**super().each_context(request), **navigation(request)}
 
-    def get_urls(self) -> list[Any]:
-        """Add the pages that are not about one table."""
-        return [path("loaded/", self.admin_view(self.loaded), name="loaded"), *super().get_urls()]
+    def admin_view(self, view: Routed, cacheable: bool = False) -> Routed:
+        """Let in who has a role somewhere; strangers are asked to sign in, and nothing is kept by browsers."""
 
-    def loaded(self, request: HttpRequest) -> TemplateResponse:
-        """Show operators what is loaded where."""
-        if not operates(request):
-            raise PermissionDenied
-        return TemplateResponse(request, "console/loaded.html", {**self.each_context(request), **loaded_context()})
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if self.has_permission(request):
+                return view(request, *args, **kwargs)
+            if request.user.is_authenticated:
+                raise PermissionDenied
+            return redirect_to_login(request.get_full_path())
+
+        protected = csrf_protect(guarded)
+        return protected if cacheable else never_cache(protected)
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Lead to the person's home."""
+        return redirect("console:home")
 
 
 site = ConsoleSite(name="admin")
-site.register(RegisteredModel, ModelPoolAdmin)
-site.register(ModelVersion, VersionAdmin)
-site.register(TrainingJob, JobAdmin)
-site.register(Dataset, DatasetAdmin)
-site.register(Tenant, TenantAdmin)
-site.register(Member, MemberAdmin)
-site.register(APIKey, KeyAdmin)
-site.register(User, UserAdmin)
-site.register(AuditEvent, AuditAdmin)

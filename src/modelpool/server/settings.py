@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelpool import conf
-from modelpool.console.navigation import UNFOLD as UNFOLD  # noqa: PLC0414  a setting of django-unfold
+from modelpool.console.look import UNFOLD as UNFOLD  # noqa: PLC0414  a setting of django-unfold
 from modelpool.server.addresses import allowed_hosts, public_origin
 from modelpool.server.database import database_settings
 

@@ -8,7 +8,7 @@ from django.utils.functional import lazy
 from django.views.generic import RedirectView
 
 from modelpool.api.v1.routes.docs import DocsView
-from modelpool.console.site import site
+from modelpool.console.urls import admin_urls
 
 static_lazy = lazy(static, str)
 
@@ -20,7 +20,8 @@ handler500 = "modelpool.http.errors.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("modelpool.api.v1.urls")),
     path("api/docs", DocsView.as_view(), name="api-docs"),
-    path("console/", site.urls),
-    path("", RedirectView.as_view(url=reverse_lazy("admin:index")), name="root"),
+    path("console/", include("modelpool.console.urls")),
+    path("console/admin/", admin_urls),
+    path("", RedirectView.as_view(url=reverse_lazy("console:home")), name="root"),
     path("favicon.ico", RedirectView.as_view(url=static_lazy("console/icon.svg")), name="favicon"),
 ]

@@ -1,0 +1,89 @@
+"""Charts: what is drawn and what is said of it, independent of how a page draws it.
+
+``{% include "console/parts/chart.html" with chart=chart %}`` draws one with Chart.js (``static/console/charts.js``),
+and gives the same figures as a table to whoever reads rather than looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Figure = float | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Figures of one name: ``values`` beside the chart's labels, or ``points`` (x, y) where x is a number."""
+
+    name: str
+    values: Sequence[Figure] = ()
+    points: Sequence[tuple[float, float]] = ()
+    is_muted: bool = False
+    """Drawn thin and dashed: a line to compare with."""
+    is_filled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart with its words.
+
+    ``labels`` are the texts along x, or ISO times with ``x_is_time``; without labels the series have points.
+    ``links`` are addresses, one a label: a click on the figure goes there.
+    """
+
+    id: str
+    """Unique on the page; letters, digits and hyphens."""
+    title: str
+    kind: Literal["line", "bar", "horizontal-bar", "scatter"]
+    series: Sequence[Series]
+    labels: Sequence[str] = ()
+    x_title: str = ""
+    y_title: str = ""
+    y_min: float | None = None
+    y_max: float | None = None
+    x_is_time: bool = False
+    is_small: bool = False
+    """Without axes and legend, a few lines high: a sparkline beside a figure."""
+    links: Sequence[str] = field(default=())
+    summary: str = ""
+    """One sentence for those who cannot see it; the title when empty."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What the script draws from; goes into the page as JSON that is never run."""
+        return {
+            "kind": self.kind,
+            "labels": list(self.labels),
+            "series": [
+                {
+                    "name": one.name,
+                    "values": list(one.values),
+                    "points": [list(point) for point in one.points],
+                    "muted": one.is_muted,
+                    "filled": one.is_filled,
+                }
+                for one in self.series
+            ],
+            "x": {"title": self.x_title, "time": self.x_is_time},
+            "y": {"title": self.y_title, "min": self.y_min, "max": self.y_max},
+            "small": self.is_small,
+            "links": list(self.links),
+        }
+
+    @property
+    def spec_id(self) -> str:
+        """The id of the JSON in the page."""
+        return f"{self.id}-data"
+
+    @property
+    def rows(self) -> list[tuple[Any, list[Figure]]]:
+        """The table: a label and a figure of each series; for points the first series' x and y."""
+        if self.labels:
+            return [(label, [_at(one.values, i) for one in self.series]) for i, label in enumerate(self.labels)]
+        return [(x, [y]) for one in self.series[:1] for x, y in one.points]
+
+
+def _at(values: Sequence[Figure], position: int) -> Figure:
+    return values[position] if position < len(values) else None
