@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -17,7 +17,19 @@ from modelpool.http.json_columns import ValueUnder
 
 M = TypeVar("M", bound=Model)
 
-AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
+_AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def parse_moment(text: str) -> datetime:
+    """Return a moment in UTC: databases refuse zones that Python allows, such as +23:00.
+
+    Raises ``ValueError`` for a text that is no moment with a zone, and for one that UTC's calendar does not have.
+    """
+    moment: datetime = msgspec.convert(text, _AwareDatetime)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(text) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +86,7 @@ def moment(lookup: str) -> Filter:
     """Take a date with time and zone, RFC 3339."""
 
     def parse(text: str) -> datetime:
-        return msgspec.convert(text.replace(" ", "+"), AwareDatetime)
+        return parse_moment(text.replace(" ", "+"))
 
     return Filter(lookup, parse, "a date such as 2026-01-31T12:00:00Z", {"type": "string", "format": "date-time"})
 

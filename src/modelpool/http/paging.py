@@ -21,7 +21,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from modelpool.core.errors import FieldError, Invalid, InvalidField
-from modelpool.http.filters import AwareDatetime, Filter
+from modelpool.http.filters import Filter, parse_moment
 
 M = TypeVar("M", bound=Model)
 
@@ -218,7 +218,7 @@ def _to_json(value: Any) -> Any:
 
 def _from_json(value: Any) -> Any:
     if isinstance(value, dict):
-        return msgspec.convert(value["at"], AwareDatetime)
+        return parse_moment(value["at"])
     if isinstance(value, str) and "\x00" not in value:
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):

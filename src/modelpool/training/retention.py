@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -33,10 +33,14 @@ def default_expiry(tenant: Tenant) -> datetime | None:
     return timezone.now() + timedelta(seconds=keep_s) if keep_s else None
 
 
-def check_expiry(moment: datetime | None) -> None:
-    """Refuse a date that has passed: it would delete at once what was just sent."""
-    if moment is not None and (moment.tzinfo is None or moment <= timezone.now()):
-        raise InvalidField("expires_at", "must be a moment in the future, with its zone: 2030-01-31T00:00:00Z.")
+def checked_expiry(moment: datetime | None) -> datetime | None:
+    """Return the moment in UTC; refuse one that has passed: it would delete at once what was just sent."""
+    try:
+        if moment is None or (moment.tzinfo is not None and moment > timezone.now()):
+            return moment and moment.astimezone(UTC)
+    except OverflowError:
+        """Beyond the calendar of UTC."""
+    raise InvalidField("expires_at", "must be a moment in the future, with its zone: 2030-01-31T00:00:00Z.")
 
 
 def delete_expired() -> int:

@@ -83,7 +83,7 @@ def create_dataset(
     """
     if format not in Dataset.Format.values:
         raise InvalidField("format", f"{format!r:.80} is not one of {', '.join(Dataset.Format.values)}.")
-    retention.check_expiry(expires_at)
+    expires_at = retention.checked_expiry(expires_at)
     artifact = store_artifact(
         tenant,
         chunks=chunks,
@@ -159,7 +159,7 @@ def change_dataset(
     is_kept: bool = False,
 ) -> Dataset:
     """Rename a dataset, or say when it is deleted; ``is_kept`` takes the date away. ``None`` changes nothing."""
-    retention.check_expiry(expires_at)
+    expires_at = retention.checked_expiry(expires_at)
     changes: dict[str, Any] = {}
     if name is not None:
         changes["name"] = name[:200]

@@ -50,7 +50,7 @@ def request_dataset(
     if source not in allowed:
         known = ", ".join(allowed) or "none; the operator configures them"
         raise InvalidField("source", f"{source[:80]!r} is not a source that this tenant may use; those are: {known}.")
-    retention.check_expiry(expires_at)
+    expires_at = retention.checked_expiry(expires_at)
     origin, format_name = _origin(allowed[source], source=source, parameters=parameters or {}, path=path)
     with transaction.atomic():
         _check_quota(tenant)

@@ -88,6 +88,8 @@ def test_the_audit_trail_names_who_and_what(admin: Wire, scientist: Wire):
     event = admin.get("/audit?action=model.create").json()["results"][0]
     assert (event["target"], event["request_id"], event["actor_kind"]) == ("churn", "abc", "key")
     assert admin.get("/audit?since=2999-01-01T00:00:00Z").json()["results"] == []
+    assert admin.get("/audit?since=2999-01-01T00:00:00%2B23:00").json()["results"] == []
+    assert admin.get("/audit?since=0001-01-01T00:00:00%2B23:00").status_code == 422
 
 
 def test_members_come_and_go(admin: Wire, world: World):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 from uuid import UUID
 
-import msgspec
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
@@ -16,13 +16,17 @@ from modelpool.api.v1.documents.traffic import TrafficChange, TrafficDocument, p
 from modelpool.api.v1.routes.models import OfModel
 from modelpool.core.errors import InvalidField
 from modelpool.http.activating import set_traffic
-from modelpool.http.filters import AwareDatetime
+from modelpool.http.filters import parse_moment
 from modelpool.http.openapi import describe
 from modelpool.http.views import no_content
 from modelpool.monitoring.traffic import TrafficReport, traffic_report
 from modelpool.registry import services
 from modelpool.tenants.roles import Permission
 
+T = TypeVar("T")
+
+_A_RULE = "the id of a rule"
+_A_MOMENT = "a time with its zone, such as 2026-01-31T12:00:00Z"
 _QUERY = [
     OpenApiParameter("since", datetime, description="Begin with the hour of this moment."),
     OpenApiParameter("rule", UUID, description="The `id` of an earlier rule; by default that of the one in force."),
@@ -66,16 +70,16 @@ class TrafficReportView(OfModel):
             raise InvalidField(name[:80], "is not a parameter here; known are since, rule.", code="unknown_field")
         row = self.model
         asked = query.get("rule")
-        rule = UUID(services.traffic_of(row).id) if asked is None else _parse("rule", asked, UUID)
-        since = None if query.get("since") is None else _parse("since", query["since"], AwareDatetime)
-        return Response(traffic_report(row, rule=rule, since=since))
+        rule = UUID(services.traffic_of(row).id) if asked is None else _parse("rule", asked, UUID, what=_A_RULE)
+        since = query.get("since")
+        moment = None if since is None else _parse("since", since, parse_moment, what=_A_MOMENT)
+        return Response(traffic_report(row, rule=rule, since=moment))
 
 
-def _parse(name: str, text: str, kind: Any) -> Any:
+def _parse(name: str, text: str, parse: Callable[[str], T], *, what: str) -> T:
     try:
-        return msgspec.convert(text, kind)
-    except msgspec.ValidationError as error:
-        what = "the id of a rule" if name == "rule" else "a time with its zone, such as 2026-01-31T12:00:00Z"
+        return parse(text)
+    except ValueError as error:
         raise InvalidField(name, f"{text[:80]!r} is not {what}.") from error
 
 
