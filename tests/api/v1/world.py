@@ -11,6 +11,8 @@ from modelpool.registry.models import ModelVersion
 from modelpool.registry.signing import worker_key
 from modelpool.registry.versions import NewVersion
 from modelpool.storage import services as storage
+from modelpool.storage.models import Upload
+from modelpool.storage.resumable import begin_upload
 from modelpool.tenants import services as tenants
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import APIKey, Tenant, User
@@ -36,6 +38,7 @@ class World:
     job: TrainingJob
     key: APIKey
     member: User
+    upload: Upload
 
     @property
     def path_arguments(self) -> dict[str, Any]:
@@ -49,6 +52,7 @@ class World:
             "job": self.job.pk,
             "key": self.key.pk,
             "user": self.member.username,
+            "upload": self.upload.pk,
         }
 
 
@@ -66,7 +70,8 @@ def build_world(tenant: Tenant, *, actor: Actor) -> World:
     key, _ = tenants.create_key(tenant=tenant, role="viewer", actor=actor)
     member = User.objects.create(username=f"member-of-{tenant.name}")
     tenants.set_member(tenant, user=member, role="scientist", actor=actor)
-    return World(tenant=tenant, dataset=dataset, job=job, key=key, member=member)
+    upload = begin_upload(tenant, length=10, actor=actor)
+    return World(tenant=tenant, dataset=dataset, job=job, key=key, member=member, upload=upload)
 
 
 def add_more(world: World, number: int, *, actor: Actor) -> None:

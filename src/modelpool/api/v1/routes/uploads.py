@@ -160,9 +160,9 @@ class UploadView(TusView):
     )
     def patch(self, request: Request, tenant: str, upload: UUID) -> Response:
         """Keep the bytes of the body, which begin where the upload stands."""
+        found = get_upload(self.tenant, upload)
         tus.check_media_type(self.raw_request)
-        offset = tus.number_of(self.raw_request, "Upload-Offset")
-        kept = receive(self.raw_request, get_upload(self.tenant, upload), offset=offset)
+        kept = receive(self.raw_request, found, offset=tus.number_of(self.raw_request, "Upload-Offset"))
         return Response(status=204, headers=tus.headers_of(kept))
 
     @describe("Give an upload up", tag="uploads", status=204, parameters=[_TUS])
