@@ -24,6 +24,7 @@ from tests.servers.postgres import PostgresServer, start_postgres
 _STORES = (DISK, ROWS, BUCKETS, SHARE)
 _LONGEST_S = 5.0
 _AT_ONCE = 3
+_KILLS_AT_FILES = tuple(f"killed at {step}" for step in STEPS if step.startswith("file."))
 _SWEPT_AFTER = "5s"
 
 
@@ -112,10 +113,13 @@ def _round(site: Site, file: Path, chance: random.Random, kinds: list[Mischief],
 
 
 def _compatible(chosen: list[Mischief]) -> list[Mischief]:
-    """The proxies forget all faults at the end of one, and no server is stopped twice: of each group one."""
+    """Of each group one: the proxies forget all faults at the end of one, no server is stopped twice, and nobody comes
+    to a step with a file while none can be written.
+    """
     groups: dict[str, Mischief] = {}
     for kind in chosen:
-        group = "remote" if BUCKETS in kind.hurts else "disk" if DISK in kind.hurts else kind.name.partition(" ")[0]
+        is_of_files = DISK in kind.hurts or kind.name in ("no file can grow", *_KILLS_AT_FILES)
+        group = "remote" if BUCKETS in kind.hurts else "disk" if is_of_files else kind.name.partition(" ")[0]
         groups.setdefault("database" if group == "node" else group, kind)
     return list(groups.values())
 
