@@ -1,0 +1,1 @@
+"""What those do who run the installation."""
