@@ -113,14 +113,14 @@ def _round(site: Site, file: Path, chance: random.Random, kinds: list[Mischief],
 
 
 def _compatible(chosen: list[Mischief]) -> list[Mischief]:
-    """Of each group one: the proxies forget all faults at the end of one, no server is stopped twice, and nobody comes
-    to a step with a file while none can be written.
+    """Of each group one: the proxies forget all faults at the end of one, no server is stopped twice, and nobody
+    comes to a step with a file while none can be written.
     """
     groups: dict[str, Mischief] = {}
     for kind in chosen:
         is_of_files = DISK in kind.hurts or kind.name in ("no file can grow", *_KILLS_AT_FILES)
         group = "remote" if BUCKETS in kind.hurts else "disk" if is_of_files else kind.name.partition(" ")[0]
-        groups.setdefault("database" if group == "node" else group, kind)
+        groups.setdefault("database" if group in ("node", "web") else group, kind)
     return list(groups.values())
 
 
