@@ -27,8 +27,7 @@ def test_the_pages_say_so(sign_in, pool, version):
     assert "&lt;b&gt;it crashed&lt;/b&gt;" in shown
     assert "Release from quarantine" not in shown
     assert (
-        "quarantined"
-        in client.get(reverse("admin:registry_registeredmodel_change", args=[pool.model.pk])).content.decode()
+        "quarantined" in client.get(reverse("console:model", args=[pool.tenant.name, pool.model.name])).content.decode()
     )
     assert "it crashed" not in page(client, pool.versions[0])
 

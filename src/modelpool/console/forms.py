@@ -198,25 +198,6 @@ class UserForm(PersonForm):
     )
 
 
-class ModelForm(PersonForm):
-    """A new, empty model."""
-
-    tenant = TenantChoiceField()
-    name = text("Name", help_text="Lower-case letters, digits, '-' and '_'.")
-    description = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}))
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        _limit_tenants(self, Permission.DEVELOP)
-
-
-class UploadForm(forms.Form):
-    """A model file made elsewhere."""
-
-    file = file("Model file", help_text="ONNX (.onnx) or scikit-learn saved by skops (.skops).")
-    activate = forms.BooleanField(label="Activate it", required=False, widget=UnfoldBooleanSwitchWidget())
-
-
 class TrainForm(forms.Form):
     """A table to train on, and how."""
 

@@ -90,7 +90,7 @@ class VersionAdmin(ScopedAdmin):
         """Make it the version that answers."""
         activate_version(version.model, number=version.number, actor=actor_for(request))
         messages.success(request, f"Version {version.number} is active.")
-        return redirect("admin:registry_registeredmodel_change", object_id=str(version.model_id))
+        return redirect("console:model", tenant=version.tenant.name, model=version.model.name)
 
     @post_action(Permission.ADMINISTER)
     def release(self, request: HttpRequest, version: ModelVersion) -> None:
@@ -118,7 +118,7 @@ class VersionAdmin(ScopedAdmin):
         """Delete the version's files; its number is never used again."""
         services.delete_version(version, actor=actor_for(request))
         messages.success(request, f"Version {version.number} of {version.model.name} is deleted.")
-        return redirect("admin:registry_registeredmodel_change", object_id=str(version.model_id))
+        return redirect("console:model", tenant=version.tenant.name, model=version.model.name)
 
 
 def _importance(version: ModelVersion) -> list[tuple[str, float, int]]:

@@ -27,9 +27,9 @@ def activate_best(
     return services.activate_version(model, number=number, actor=actor, reason="activate_best")
 
 
-def roll_back(model: RegisteredModel, *, actor: Actor) -> ModelVersion:
-    """Do so with the version that was active before."""
-    number = services.previous_version(model)
+def roll_back(model: RegisteredModel, *, actor: Actor, to: int | None = None) -> ModelVersion:
+    """Do so with the version that was active before; with ``to``, only where it is that one."""
+    number = services.previous_version(model) if to is None else to
     check_servable(model, numbers=[number])
     return services.roll_back(model, actor=actor, to=number)
 

@@ -13,6 +13,7 @@ from modelpool.registry.activation import (
     roll_back,
 )
 from modelpool.registry.aliases import delete_alias, set_alias
+from modelpool.registry.copying import copy_version
 from modelpool.registry.pools import create_model, delete_model, get_model, get_or_create_model, store_of, update_model
 from modelpool.registry.traffic import canary_of, check_traffic, end_traffic, set_traffic, traffic_of
 from modelpool.registry.versions import (
@@ -38,6 +39,7 @@ __all__ = [
     "canary_of",
     "check_activate",
     "check_traffic",
+    "copy_version",
     "create_model",
     "delete_alias",
     "delete_model",

@@ -1,0 +1,130 @@
+"""The curves of several versions in one chart, where the versions have them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from modelpool.console.charts import Chart, Series
+from modelpool.registry.models import ModelVersion
+
+_FEATURES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A figure with curves: what lies along x and y, and the line of a model that knows nothing or everything."""
+
+    title: Any
+    x: str
+    x_title: Any
+    y: str
+    y_title: Any
+    reference: tuple[tuple[float, float], ...]
+    score: str = ""
+
+
+_KINDS = {
+    "roc": Kind(
+        gettext_lazy("ROC"), "fpr", gettext_lazy("False positive rate"), "tpr", gettext_lazy("True positive rate"),
+        ((0, 0), (1, 1)), "auc",
+    ),
+    "precision_recall": Kind(
+        gettext_lazy("Precision and recall"), "recall", gettext_lazy("Recall"), "precision", gettext_lazy("Precision"),
+        (), "average_precision",
+    ),
+    "calibration": Kind(
+        gettext_lazy("Calibration"), "predicted", gettext_lazy("Mean probability that was predicted"), "observed",
+        gettext_lazy("Share that was so"), ((0, 0), (1, 1)),
+    ),
+}  # fmt: skip
+
+
+def curve_labels(versions: Sequence[ModelVersion]) -> list[str]:
+    """Return the classes that any version has curves of."""
+    found = (_label(curve) for version in versions for name in _KINDS for curve in _curves(version, name))
+    return list(dict.fromkeys(found))
+
+
+def curve_charts(versions: Sequence[ModelVersion], *, label: str) -> list[Chart]:
+    """Return the charts of one class, each with a line for every version that has the curve."""
+    charts = [_chart(name, kind, versions, label) for name, kind in _KINDS.items()]
+    return [chart for chart in charts if chart is not None]
+
+
+def importance_chart(versions: Sequence[ModelVersion]) -> Chart | None:
+    """Return the importance of the features that matter most to any version, ``None`` where nobody knows it."""
+    known = [(version, _importances(version)) for version in versions]
+    known = [(version, found) for version, found in known if found]
+    if not known:
+        return None
+    strongest = {name: max(abs(found.get(name, 0.0)) for _version, found in known) for _v, f in known for name in f}
+    names = sorted(strongest, key=lambda name: -strongest[name])[:_FEATURES]
+    return Chart(
+        id="compared-importance",
+        title=_("Feature importance"),
+        kind="horizontal-bar",
+        labels=names,
+        series=[Series(f"v{version.number}", values=[found.get(name) for name in names]) for version, found in known],
+        x_title=_("Feature"),
+        y_title=_("Importance"),
+    )
+
+
+def _chart(name: str, kind: Kind, versions: Sequence[ModelVersion], label: str) -> Chart | None:
+    series = []
+    for version in versions:
+        curve = next((one for one in _curves(version, name) if _label(one) == label), None)
+        points = [] if curve is None else _points(curve, kind)
+        if curve is not None and points:
+            score = curve.get(kind.score)
+            said = f" ({score:.4f})" if isinstance(score, float | int) else ""
+            series.append(Series(f"v{version.number}{said}", points=points))
+    if not series:
+        return None
+    if kind.reference:
+        series.append(Series(_("reference"), points=kind.reference, is_muted=True))
+    return Chart(
+        id=f"compared-{name.replace('_', '-')}",
+        title=_("%(title)s of class %(label)s") % {"title": kind.title, "label": label},
+        kind="line",
+        series=series,
+        x_title=str(kind.x_title),
+        y_title=str(kind.y_title),
+        y_min=0,
+        y_max=1,
+    )
+
+
+def _curves(version: ModelVersion, name: str) -> list[dict[str, Any]]:
+    """Return the curves of a figure; what a trainer of someone's own has put there may be anything."""
+    figure = version.figures.get(name)
+    curves = figure.get("curves") if isinstance(figure, dict) else None
+    return [curve for curve in curves if isinstance(curve, dict)] if isinstance(curves, list) else []
+
+
+def _label(curve: dict[str, Any]) -> str:
+    return str(curve.get("label", ""))
+
+
+def _points(curve: dict[str, Any], kind: Kind) -> list[tuple[float, float]]:
+    xs, ys = curve.get(kind.x), curve.get(kind.y)
+    if not isinstance(xs, list) or not isinstance(ys, list):
+        return []
+    pairs = zip(xs, ys, strict=False)
+    return [(float(x), float(y)) for x, y in pairs if isinstance(x, float | int) and isinstance(y, float | int)]
+
+
+def _importances(version: ModelVersion) -> dict[str, float]:
+    figure = version.figures.get("feature_importance")
+    if not isinstance(figure, dict):
+        return {}
+    features, values = figure.get("features"), figure.get("importances")
+    if not isinstance(features, list) or not isinstance(values, list):
+        return {}
+    pairs = zip(features, values, strict=False)
+    return {str(name): float(value) for name, value in pairs if isinstance(value, float | int)}
