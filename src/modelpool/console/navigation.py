@@ -53,6 +53,7 @@ _OPERATORS_PAGES = (
     (_("People"), "person", "operate-people"),
     (_("All jobs"), "checklist", "operate-jobs"),
     (_("Nodes"), "memory", "operate-nodes"),
+    (_("Keys"), "key", "operate-keys"),
     (_("Settings"), "settings", "operate-settings"),
     (_("Audit"), "history", "operate-audit"),
 )

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from modelpool.console.datasets import DatasetAdmin
 from modelpool.console.jobs import JobAdmin
-from modelpool.console.people import AuditAdmin, KeyAdmin, MemberAdmin, TenantAdmin, UserAdmin
 from modelpool.console.site import site
 from modelpool.console.versions import VersionAdmin
 from modelpool.registry.models import ModelVersion
-from modelpool.tenants.models import APIKey, AuditEvent, Member, Tenant, User
 from modelpool.training.models import Dataset, TrainingJob
 
 site.register(ModelVersion, VersionAdmin)
 site.register(TrainingJob, JobAdmin)
 site.register(Dataset, DatasetAdmin)
-site.register(Tenant, TenantAdmin)
-site.register(Member, MemberAdmin)
-site.register(APIKey, KeyAdmin)
-site.register(User, UserAdmin)
-site.register(AuditEvent, AuditAdmin)

@@ -11,7 +11,6 @@ from modelpool.console import registration as registration  # noqa: PLC0414  the
 from modelpool.console.administration import audit as administration_audit
 from modelpool.console.administration import keys, members, preferences
 from modelpool.console.home import home, tenant_home, tenants
-from modelpool.console.loaded import loaded
 from modelpool.console.models import actions as model_actions
 from modelpool.console.models import compare as model_compare
 from modelpool.console.models import copying as model_copying
@@ -20,7 +19,11 @@ from modelpool.console.models import listing as model_list
 from modelpool.console.models import page as model_page
 from modelpool.console.models import traffic as model_traffic
 from modelpool.console.operate import audit as operate_audit
-from modelpool.console.pages import Page, TenantPage, operator_page, tenant_page
+from modelpool.console.operate import jobs as operate_jobs
+from modelpool.console.operate import nodes, overview, people, settings
+from modelpool.console.operate import tenants as operate_tenants
+from modelpool.console.operate.welcome import welcome
+from modelpool.console.pages import TenantPage, tenant_page
 from modelpool.console.site import Routed, site
 from modelpool.registry.models import ModelVersion
 
@@ -32,14 +35,6 @@ def _tenant_list(name: str) -> Routed:
     def view(page: TenantPage) -> HttpResponse:
         query = "" if name.startswith("tenants_") else f"?tenant={page.tenant.name}"
         return HttpResponseRedirect(reverse(f"admin:{name}_changelist") + query)
-
-    return view
-
-
-def _operators_list(name: str) -> Routed:
-    @operator_page
-    def view(page: Page) -> HttpResponse:
-        return HttpResponseRedirect(reverse(f"admin:{name}_changelist"))
 
     return view
 
@@ -62,6 +57,7 @@ _MODEL = "tenants/<str:tenant>/models/<str:model>"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home, name="home"),
     path("login/", site.login, name="login"),
+    path("welcome/<str:uid>/<str:token>/", welcome, name="welcome"),
     path("tenants/", tenants, name="tenants"),
     path("tenants/<str:tenant>/", tenant_home, name="tenant"),
     # models
@@ -105,12 +101,24 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tenants/<str:tenant>/audit/export.<str:format>", administration_audit.export_audit, name="audit-export"),
     path("tenants/<str:tenant>/settings/", preferences.tenant_settings, name="tenant-settings"),
     # operators
-    path("operate/", loaded, name="operate"),
-    path("operate/tenants/", _operators_list("tenants_tenant"), name="operate-tenants"),
-    path("operate/people/", _operators_list("tenants_user"), name="operate-people"),
-    path("operate/jobs/", _operators_list("training_trainingjob"), name="operate-jobs"),
-    path("operate/nodes/", loaded, name="operate-nodes"),
-    path("operate/settings/", _operators_list("tenants_tenant"), name="operate-settings"),
+    path("operate/", overview.overview, name="operate"),
+    path("operate/figures/", overview.figures, name="operate-figures"),
+    path("operate/tenants/", operate_tenants.tenants, name="operate-tenants"),
+    path("operate/tenants/new/", operate_tenants.new_tenant, name="operate-tenant-new"),
+    path("operate/tenants/<str:name>/", operate_tenants.tenant_page, name="operate-tenant"),
+    path("operate/tenants/<str:name>/state/", operate_tenants.set_state, name="operate-tenant-state"),
+    path("operate/tenants/<str:name>/delete/", operate_tenants.delete, name="operate-tenant-delete"),
+    path("operate/people/", people.people, name="operate-people"),
+    path("operate/people/new/", people.new_person, name="operate-person-new"),
+    path("operate/people/<int:person>/", people.person_page, name="operate-person"),
+    path("operate/people/<int:person>/invite/", people.invite, name="operate-person-invite"),
+    path("operate/people/<int:person>/active/", people.set_active, name="operate-person-active"),
+    path("operate/people/<int:person>/operator/", people.set_operator, name="operate-person-operator"),
+    path("operate/people/<int:person>/role/", people.add_role, name="operate-person-role"),
+    path("operate/jobs/", operate_jobs.jobs, name="operate-jobs"),
+    path("operate/jobs/<uuid:job>/cancel/", operate_jobs.cancel, name="operate-job-cancel"),
+    path("operate/nodes/", nodes.nodes, name="operate-nodes"),
+    path("operate/settings/", settings.settings, name="operate-settings"),
     path("operate/keys/", keys.operators_keys, name="operate-keys"),
     path("operate/keys/new/", keys.new_operators_key, name="operate-key-new"),
     path("operate/keys/<uuid:key>/revoke/", keys.revoke_operators_key, name="operate-key-revoke"),

@@ -145,15 +145,24 @@ def revoke_key(key_id: UUID | str, *, tenant: Tenant | None, actor: Actor) -> AP
     return key
 
 
-def create_user(username: str, *, password: str, actor: Actor, is_operator: bool = False, email: str = "") -> User:
-    """Create a person who can sign in to the console; the password must pass the configured validators."""
+def create_user(
+    username: str, *, password: str | None, actor: Actor, is_operator: bool = False, email: str = ""
+) -> User:
+    """Create a person who can sign in to the console; the password must pass the configured validators.
+
+    Without a password they cannot sign in until they chose one by a link of :mod:`modelpool.tenants.invitations`.
+    """
     user = User(username=username, email=email, is_staff=True, is_superuser=is_operator)
     try:
-        validate_password(password, user)
+        if password is not None:
+            validate_password(password, user)
         user.full_clean(exclude=["password"], validate_unique=False)
     except ValidationError as error:
         raise InvalidField("user", " ".join(error.messages)) from error
-    user.set_password(password)
+    if password is None:
+        user.set_unusable_password()
+    else:
+        user.set_password(password)
     try:
         with transaction.atomic():
             user.save()
@@ -190,6 +199,15 @@ def set_user_active(user: User, *, is_active: bool, actor: Actor) -> None:
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(is_active=is_active)
         audit.record("user.update", actor=actor, tenant=None, target=user.username, details={"is_active": is_active})
+
+
+def set_operator(user: User, *, is_operator: bool, actor: Actor) -> None:
+    """Let a person run the installation, or no longer; they keep their roles in tenants."""
+    if actor.kind == "user" and actor.id == str(user.pk) and not is_operator:
+        raise Conflict("You cannot take it from yourself; another operator can.")
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(is_superuser=is_operator)
+        audit.record("user.update", actor=actor, tenant=None, target=user.username, details={"operator": is_operator})
 
 
 def set_member(tenant: Tenant, *, user: User, role: str, actor: Actor) -> Member:

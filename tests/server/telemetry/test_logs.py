@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from modelpool.server.telemetry.logs import ConsoleFormatter, JSONFormatter, RequestContext, in_request, redact
+from modelpool.core.redaction import redact
+from modelpool.server.telemetry.logs import ConsoleFormatter, JSONFormatter, RequestContext, in_request
 
 _KEY = "mp_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklm"
 

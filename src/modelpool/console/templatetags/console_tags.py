@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_DURATIONS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _COUNTS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**4, "k"))
 
 
@@ -60,3 +61,28 @@ def metric(value: Any) -> str:
     if isinstance(value, int) and abs(value) < 10**6:
         return f"{value:,}"
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+@register.simple_tag
+def setting_value(value: Any, unit: str = "") -> str:
+    """Write the value of a setting: sizes and durations with their unit, lists with commas, nothing as a dash."""
+    if value is None or value in ("", []):
+        return "–"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    if unit == "bytes":
+        return readable_bytes(value)
+    return duration(value) if unit == "seconds" else str(value)
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Write a time span: ``5400`` as ``1.5 h``."""
+    if seconds is None:
+        return "–"
+    for size, unit in _DURATIONS:
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1000:.3g} ms" if seconds else "0 s"

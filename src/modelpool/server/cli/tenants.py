@@ -86,8 +86,8 @@ def delete(
 ) -> None:
     """Delete a tenant that owns nothing any more, with its keys and members."""
     use_django(home)
-    from modelpool.api.v1.emptiness import refuse_unless_empty
     from modelpool.tenants import services
+    from modelpool.training.emptiness import refuse_unless_empty
 
     tenant = services.get_tenant(name)
     refuse_unless_empty(tenant)

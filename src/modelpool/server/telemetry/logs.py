@@ -19,11 +19,8 @@ from typing import Any
 import msgspec
 
 from modelpool.conf import ServerSettings
+from modelpool.core.redaction import redact
 
-_SECRETS = [
-    (re.compile(r"(mp_[0-9A-Za-z]{8})[0-9A-Za-z]+"), r"\1…"),
-    (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), r"\1***@"),
-]
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message", "taskName"}
 _QUIET = {
@@ -53,13 +50,6 @@ def in_request(context: RequestContext) -> Iterator[None]:
         yield
     finally:
         _REQUEST.reset(token)
-
-
-def redact(text: str) -> str:
-    """Cut keys down to their public prefix, and passwords out of URLs."""
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 def escape(text: str) -> str:

@@ -14,7 +14,6 @@ from modelpool.api.v1.documents.tenants import (
     present_tenant_in_full,
     present_tenants,
 )
-from modelpool.api.v1.emptiness import refuse_unless_empty
 from modelpool.core.errors import PermissionDenied
 from modelpool.http.filters import boolean, text
 from modelpool.http.idempotent_views import idempotent
@@ -24,6 +23,7 @@ from modelpool.http.views import ApiView, created, no_content
 from modelpool.tenants.models import Tenant
 from modelpool.tenants.roles import Permission
 from modelpool.tenants.services import create_tenant, delete_tenant, update_tenant
+from modelpool.training.emptiness import refuse_unless_empty
 
 LISTING = Listing(
     orders={"name": "name", "created_at": "created_at"},
