@@ -109,7 +109,14 @@ class ModelVersion(TenantOwned):
                 fields=["job_id"], condition=models.Q(job_id__isnull=False), name="one_version_per_job"
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["tenant", "model", "-number"], name="version_by_model")]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "model", "-number"], name="version_by_model"),
+            models.Index(
+                fields=["quarantined_at"],
+                condition=models.Q(quarantined_at__isnull=False),
+                name="version_in_quarantine",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.model}/{self.number}"
