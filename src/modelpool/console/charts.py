@@ -23,6 +23,8 @@ class Series:
     is_muted: bool = False
     """Drawn thin and dashed: a line to compare with."""
     is_filled: bool = False
+    is_marked: bool = False
+    """Drawn as large points above the others, without a line: some figures of another series that matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Chart:
     y_title: str = ""
     y_min: float | None = None
     y_max: float | None = None
+    x_min: float | None = None
+    x_max: float | None = None
     x_is_time: bool = False
     is_small: bool = False
     """Without axes and legend, a few lines high: a sparkline beside a figure."""
@@ -63,10 +67,11 @@ class Chart:
                     "points": [list(point) for point in one.points],
                     "muted": one.is_muted,
                     "filled": one.is_filled,
+                    "marked": one.is_marked,
                 }
                 for one in self.series
             ],
-            "x": {"title": self.x_title, "time": self.x_is_time},
+            "x": {"title": self.x_title, "time": self.x_is_time, "min": self.x_min, "max": self.x_max},
             "y": {"title": self.y_title, "min": self.y_min, "max": self.y_max},
             "small": self.is_small,
             "links": list(self.links),
@@ -78,11 +83,17 @@ class Chart:
         return f"{self.id}-data"
 
     @property
+    def columns(self) -> list[Series]:
+        """The series of the table; a line to compare with has no points worth a row."""
+        return [one for one in self.series if self.labels or not one.is_muted]
+
+    @property
     def rows(self) -> list[tuple[Any, list[Figure]]]:
-        """The table: a label and a figure of each series; for points the first series' x and y."""
+        """The table: a label and a figure of each series; for points their x, and y in the column of their series."""
+        shown = self.columns
         if self.labels:
-            return [(label, [_at(one.values, i) for one in self.series]) for i, label in enumerate(self.labels)]
-        return [(x, [y]) for one in self.series[:1] for x, y in one.points]
+            return [(label, [_at(one.values, i) for one in shown]) for i, label in enumerate(self.labels)]
+        return [(x, [y if other is one else None for other in shown]) for one in shown for x, y in one.points]
 
 
 def _at(values: Sequence[Figure], position: int) -> Figure:

@@ -114,11 +114,11 @@ class TestTheList:
     def test_it_asks_as_much_for_thirty_as_for_one(self, sign_in, pool, actor, django_assert_max_num_queries):
         client = sign_in("viewer", pool.tenant)
         question = {"metric": "accuracy", "sort": "-versions"}
-        with django_assert_max_num_queries(13):
+        with django_assert_max_num_queries(14):
             client.get(models(pool.tenant), question)
         for number in range(30):
             create_model(pool.tenant, name=f"model-{number:02d}", actor=actor)
-        with django_assert_max_num_queries(13):
+        with django_assert_max_num_queries(14):
             client.get(models(pool.tenant))
 
 

@@ -37,7 +37,7 @@ def _series(pool: Pool, metric: str, points: Points) -> list[Series]:
     series = [Series(metric, values=[value for _number, value in points])]
     active = [value if number == pool.active_number else None for number, value in points]
     if any(value is not None for value in active):
-        series.append(Series(_("active version"), values=active))
+        series.append(Series(_("active version"), values=active, is_marked=True))
     best = _best_so_far([value for _number, value in points], is_less=pool.mode(metric) == "min")
     return [*series, Series(_("best so far"), values=best, is_muted=True)]
 

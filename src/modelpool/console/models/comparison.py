@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext as _
 
-from modelpool.console.models.pool import Pool
+from modelpool.console.models.pool import Pool, says_how_good
+from modelpool.console.templatetags.console_tags import readable_bytes
 from modelpool.core.policies import metric_value
 from modelpool.registry.models import ModelVersion
 from modelpool.training.models import TrainingJob
@@ -20,12 +21,14 @@ _MISSING = "–"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one version has; ``delta`` is the difference from the first one, ``is_better`` whether that is good."""
+    """What one version has; ``delta`` is the difference from the first one, ``is_better`` whether that is good,
+    ``None`` where nobody can tell.
+    """
 
     text: str
     is_best: bool = False
     delta: float | None = None
-    is_better: bool = False
+    is_better: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +87,12 @@ def _metric_line(
 ) -> Line:
     values = [metric_value(version.metrics, name) for version in versions]
     known = [value for value in values if value is not None]
-    best = (min(known) if is_less else max(known)) if len(known) > 1 and len(set(known)) > 1 else None
+    can_be_judged = says_how_good(name) and len(set(known)) > 1
+    best = (min(known) if is_less else max(known)) if can_be_judged else None
     cells = []
     for position, value in enumerate(values):
         delta = value - values[0] if position and value is not None and values[0] is not None else None
-        is_better = delta is not None and (delta < 0 if is_less else delta > 0)
+        is_better = None if not delta or not can_be_judged else (delta < 0) == is_less
         cells.append(Cell(shown(value), value is not None and value == best, delta, is_better))
     return Line(name, cells)
 
@@ -130,8 +134,8 @@ def _origin(version: ModelVersion, job: TrainingJob | None) -> dict[str, Any]:
         _("dataset"): dataset or (str(version.dataset_id)[:8] if version.dataset_id else None),
         _("format"): served,
         _("trust"): version.trust_level,
-        _("bytes"): version.size_bytes,
-        "SHA-256": version.sha256,
+        _("size"): readable_bytes(version.size_bytes),
+        "SHA-256": f"{version.sha256[:12]}…",
         _("made by"): version.created_by,
         _("description"): version.description,
         **{f"{_('tag')}: {name}": value for name, value in version.tags.items()},

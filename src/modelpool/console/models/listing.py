@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from modelpool.console.models.sorting import Column, headings, page_links, page_of
 from modelpool.console.pages import TenantPage, tenant_page
-from modelpool.core.policies import metric_mode
+from modelpool.core.policies import metric_mode, metric_value
 from modelpool.http.filters import by_tag
 from modelpool.http.json_columns import ValueUnder
 from modelpool.registry.models import ModelVersion, RegisteredModel
@@ -78,7 +78,9 @@ class Row:
 
     model: RegisteredModel
     n_versions: int
-    metric: float | None
+    metric: str
+    """The name of the metric that is asked for, else of the one that the active version is judged by."""
+    value: float | None
     aliases: dict[str, int]
     rule: TrafficRule | None
 
@@ -92,7 +94,7 @@ def models(page: TenantPage) -> HttpResponse:
         "console/models/list.html",
         title=_("Models"),
         question=question,
-        rows=_rows(list(found)),
+        rows=_rows(page.tenant, list(found), metric=question.metric),
         found=found,
         links=page_links(page.request, found),
         headings=headings(page.request, _columns(question), order=question.order),
@@ -152,13 +154,14 @@ def _n_versions(tenant: Tenant) -> Any:
     return Coalesce(Subquery(living.values("n")), 0)
 
 
-def _rows(found: list[Any]) -> list[Row]:
-    counts, aliases = count_versions(found), aliases_of_models(found)
+def _rows(tenant: Tenant, found: list[Any], *, metric: str) -> list[Row]:
+    counts, aliases, judged = count_versions(found), aliases_of_models(found), _judged(tenant, found, metric=metric)
     return [
         Row(
             model=model,
             n_versions=counts[model.pk][0],
-            metric=getattr(model, "metric_value", None),
+            metric=judged.get(model.active_version_id, ("", None))[0],
+            value=judged.get(model.active_version_id, ("", None))[1],
             aliases=aliases[model.pk],
             rule=rule_of(model.traffic),
         )
@@ -166,12 +169,20 @@ def _rows(found: list[Any]) -> list[Row]:
     ]
 
 
+def _judged(tenant: Tenant, found: list[Any], *, metric: str) -> dict[Any, tuple[str, float | None]]:
+    """Return a metric of each active version, by its id: the one that is asked for, or its own."""
+    active = [model.active_version_id for model in found if model.active_version_id]
+    rows = ModelVersion.objects.for_tenant(tenant).filter(pk__in=active)
+    rows = rows.values_list("pk", "primary_metric", "metrics")
+    return {pk: (metric or primary, metric_value(metrics, metric or primary)) for pk, primary, metrics in rows}
+
+
 def _columns(question: Question) -> list[Column]:
     judged = Column(question.metric, "metric", is_number=True, descends_first=metric_mode(question.metric) == "max")
     return [
         Column(_("Model"), "name"),
         Column(_("Active")),
-        *([judged] if question.metric else []),
+        judged if question.metric else Column(_("Judged by")),
         Column(_("Versions"), "versions", is_number=True, descends_first=True),
         Column(_("Policy")),
         Column(_("Tags")),

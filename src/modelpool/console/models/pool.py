@@ -114,6 +114,8 @@ class Pool:
 
     def best_value(self, metric: str) -> float | None:
         """Return the best value of the versions that may answer; ``None`` where there are not two to compare."""
+        if not says_how_good(metric):
+            return None
         values = [value for member in self.members if member.may_answer and (value := member.value(metric)) is not None]
         if len(values) < 2:
             return None
@@ -144,6 +146,11 @@ class Pool:
     @cached_property
     def _counts(self) -> Counter[str]:
         return Counter(name for member in self.members for name in member.candidate.metrics)
+
+
+def says_how_good(metric: str) -> bool:
+    """Whether more or less of it is better at all: of a spread over folds neither is."""
+    return not metric.endswith("_std")
 
 
 def pool_of(model: RegisteredModel) -> Pool:

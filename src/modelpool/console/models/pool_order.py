@@ -63,13 +63,15 @@ def columns_of(pool: Pool, metrics: list[str]) -> list[Column]:
     """Return the headings of the table."""
     return [
         Column(_("Version"), "number", descends_first=True),
-        Column(_("State")),
         *(
-            Column(name, f"{_METRIC}{name}", is_number=True, descends_first=pool.mode(name) == "max")
+            Column(_breakable(name), f"{_METRIC}{name}", is_number=True, descends_first=pool.mode(name) == "max")
             for name in metrics
         ),
-        Column(_("Served as")),
-        Column(_("Size"), "size", is_number=True, descends_first=True),
-        Column("SHA-256"),
+        Column(_("File"), "size", descends_first=True),
         Column(_("Made"), "made", descends_first=True),
     ]
+
+
+def _breakable(name: str) -> str:
+    """Let a long name be broken after each underscore."""
+    return name.replace("_", "_\u200b")

@@ -13,6 +13,13 @@ function colours() {
   };
 }
 
+function radius(one, spec) {
+  if (one.marked) return 7;
+  if (spec.small || one.muted) return 0;
+  const count = Math.max(one.points.length, one.values.length);
+  return spec.kind === "scatter" ? (count > 200 ? 2 : 3) : count > 60 ? 0 : 3;
+}
+
 function dataset(one, position, spec, palette) {
   const colour = palette.series[position % palette.series.length];
   return {
@@ -23,7 +30,9 @@ function dataset(one, position, spec, palette) {
     fill: one.filled,
     borderWidth: one.muted ? 1 : 2,
     borderDash: one.muted ? [4, 4] : [],
-    pointRadius: spec.small || one.muted ? 0 : Math.max(one.points.length, one.values.length) > 60 ? 0 : 3,
+    pointRadius: radius(one, spec),
+    showLine: !one.marked && (spec.kind !== "scatter" || one.muted),
+    order: one.marked ? -1 : 0,
     spanGaps: true,
     tension: 0,
     maxBarThickness: 28,
@@ -50,7 +59,7 @@ function config(spec) {
   const isLinear = spec.kind === "scatter" || spec.series.some((one) => one.points.length);
   const isLying = spec.kind === "horizontal-bar";
   const values = axis(spec.y.title, palette, spec.y);
-  const names = { ...axis(spec.x.title, palette), ...(isLinear ? { type: "linear" } : {}) };
+  const names = { ...axis(spec.x.title, palette, isLinear ? spec.x : {}), ...(isLinear ? { type: "linear" } : {}) };
   if (isLying) names.ticks.autoSkip = false;
   return {
     type: spec.kind.endsWith("bar") ? "bar" : isLinear && spec.kind === "scatter" ? "scatter" : "line",
