@@ -9,7 +9,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from modelpool.registry.models import ModelVersion, RegisteredModel
-from modelpool.tenants.models import AuditEvent
+from modelpool.tenants import services
+from modelpool.tenants.models import AuditEvent, Tenant, User
 from tests.console.models.addresses import active_number, address, send
 from tests.fixtures.onnx_files import adds
 
@@ -195,3 +196,38 @@ class TestTheForm:
         pool.model.refresh_from_db()
         changed = pool.model.name, pool.model.policy, pool.model.description, pool.model.tags
         assert changed == ("churn", {"name": "pinned"}, "", {"a": "b"})
+
+
+class TestCopying:
+    @pytest.fixture
+    def client(self, sign_in, pool, other_tenant, actor):
+        """The browser of a scientist of both tenants."""
+        client = sign_in("scientist", pool.tenant)
+        person = User.objects.get(pk=client.session["_auth_user_id"])
+        services.set_member(other_tenant, user=person, role="scientist", actor=actor)
+        return client
+
+    def test_a_version_goes_to_another_tenant(self, client, pool, other_tenant):
+        assert '<option value="umbrella">' in client.get(address("model", pool)).content.decode()
+        data = {"number": "2", "tenant": "umbrella"}
+        page = client.post(address("model-copy", pool), {**data, "name": "borrowed"}, follow=True).content.decode()
+        assert "it is version 1 of borrowed of the tenant umbrella" in page
+        copied = ModelVersion.objects.for_tenant(other_tenant).get()
+        assert (copied.model.name, copied.sha256) == ("borrowed", pool.versions[1].sha256)
+        assert copied.model.active_version is None
+
+    @pytest.mark.parametrize("tenant", ["", "acme", "nobody", "third"])
+    def test_it_goes_nowhere_else(self, client, pool, tenant):
+        Tenant.objects.create(name="third")
+        data = {"number": "2", "tenant": tenant, "name": "borrowed"}
+        page = client.post(address("model-copy", pool), data, follow=True).content.decode()
+        assert "another tenant in which you may develop" in page
+        assert ModelVersion.unscoped.count() == 2
+
+    def test_who_only_looks_there_copies_nothing(self, sign_in, pool, other_tenant, actor):
+        client = sign_in("scientist", pool.tenant)
+        person = User.objects.get(pk=client.session["_auth_user_id"])
+        services.set_member(other_tenant, user=person, role="viewer", actor=actor)
+        assert "There is no other tenant" in client.get(address("model", pool)).content.decode()
+        client.post(address("model-copy", pool), {"number": "2", "tenant": "umbrella", "name": "borrowed"})
+        assert ModelVersion.unscoped.count() == 2
