@@ -5,58 +5,35 @@ from __future__ import annotations
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 
-from modelpool.console.site import site
-from modelpool.tenants.models import AuditEvent, Member
+from modelpool.tenants.models import AuditEvent
 
 pytestmark = pytest.mark.django_db
 
-TENANT_LISTS = [
-    "registry_modelversion_changelist",
-    "training_trainingjob_changelist",
-    "training_dataset_changelist",
-]
+TENANT_LISTS = ["tenant", "models", "jobs", "datasets"]
 
 
-def page(name: str, *args: object) -> str:
-    return reverse(f"admin:{name}", args=args)
+def at(name, tenant, *args):
+    return reverse(f"console:{name}", args=[tenant.name, *args])
 
 
 def pages_of(pool):
     return [
-        page("registry_modelversion_change", pool.versions[0].pk),
-        page("training_trainingjob_change", pool.job.pk),
-        page("training_trainingjob_live", pool.job.pk),
-        page("training_dataset_change", pool.dataset.pk),
+        *(at(name, pool.tenant) for name in TENANT_LISTS),
+        at("model", pool.tenant, pool.model.name),
+        at("version", pool.tenant, pool.model.name, 1),
+        at("job", pool.tenant, pool.job.pk),
+        at("job-live", pool.tenant, pool.job.pk),
+        at("dataset", pool.tenant, pool.dataset.pk),
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "question",
-    ["name__regex=^(a%2B)%2B$", "name__startswith=c", "tenant__name=umbrella", "description__contains=x", "id__gt=0"],
-)
-def test_a_list_answers_its_own_filters_only(sign_in, pool, question):
-    browser, models = sign_in("scientist", pool.model.tenant), page("registry_modelversion_changelist")
-    assert browser.get(f"{models}?{question}").status_code == 400
-
-
-def test_the_filters_of_a_list_filter(sign_in, pool):
-    browser = sign_in("scientist", pool.model.tenant)
-    versions, jobs = page("registry_modelversion_changelist"), page("training_trainingjob_changelist")
-    for address in (
-        f"{versions}?state__exact=ready&format__exact=onnx&tenant=acme",
-        f"{jobs}?state__exact=failed&trainer=x",
-    ):
-        assert browser.get(address).status_code == 200
-
-
-@pytest.mark.parametrize("name", ["index", *TENANT_LISTS])
-def test_a_stranger_is_sent_to_the_login(name):
-    response = Client().get(page(name))
-    assert response.status_code == 302
-    assert response["Location"].startswith("/console/login/")
+def test_a_stranger_is_sent_to_the_login(pool):
+    for address in [*pages_of(pool), "/console/admin/"]:
+        response = Client().get(address)
+        assert response.status_code == 302, address
+        assert response["Location"].startswith("/console/login/"), address
 
 
 def test_the_login_page_opens():
@@ -83,7 +60,7 @@ def test_a_person_signs_in_with_a_password(tenant, actor):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TENANT_LISTS)
 def test_a_member_sees_their_tenants_rows_and_no_others(sign_in, pool, foreign_pool, name):
-    text = sign_in("viewer", pool.tenant).get(page(name)).content.decode()
+    text = sign_in("viewer", pool.tenant).get(at(name, pool.tenant)).text
     assert pool.tenant.name in text
     for foreign in (foreign_pool.tenant.name, foreign_pool.model.name, str(foreign_pool.job.pk)[:8]):
         assert foreign not in text
@@ -92,26 +69,13 @@ def test_a_member_sees_their_tenants_rows_and_no_others(sign_in, pool, foreign_p
 def test_a_member_opens_the_pages_of_their_tenant(sign_in, pool):
     client = sign_in("viewer", pool.tenant)
     for address in pages_of(pool):
-        response = client.get(address)
-        assert response.status_code == 200, address
-        assert pool.tenant.name in response.content.decode()
+        assert client.get(address).status_code == 200, address
 
 
 def test_another_tenants_pages_are_not_there(sign_in, tenant, foreign_pool):
     client = sign_in("admin", tenant)
     for address in pages_of(foreign_pool):
         assert client.get(address).status_code == 404, address
-
-
-def test_every_page_of_the_admin_opens_for_an_operator(sign_in, pool, actor):
-    client = sign_in("operator")
-    Member.objects.create(tenant=pool.tenant, user_id=client.session["_auth_user_id"], role="viewer")
-    for model, admin in site._registry.items():
-        name = f"{model._meta.app_label}_{model._meta.model_name}"
-        assert client.get(page(f"{name}_changelist")).status_code == 200
-        row = admin.get_queryset(_request_of(client)).first()
-        if row is not None:
-            assert client.get(page(f"{name}_change", row.pk)).status_code == 200, name
 
 
 def test_the_root_leads_to_the_console(client):
@@ -127,24 +91,9 @@ def test_pages_may_run_files_of_this_server_only(client):
 def test_looking_changes_nothing(sign_in, pool):
     client = sign_in("operator")
     before = AuditEvent.objects.count(), LogEntry.objects.count()
-    for address in [*pages_of(pool), *(page(name) for name in ("index", *TENANT_LISTS))]:
+    for address in pages_of(pool):
         client.get(address)
     assert (AuditEvent.objects.count(), LogEntry.objects.count()) == before
-
-
-def test_every_action_refuses_get(sign_in, pool):
-    """A link on another site must not be able to change anything."""
-    client = sign_in("operator")
-    rows = {"registry_modelversion": pool.versions[0],
-            "training_trainingjob": pool.job, "training_dataset": pool.dataset}  # fmt: skip
-    refused = 0
-    for model, admin in site._registry.items():
-        name = f"{model._meta.app_label}_{model._meta.model_name}"
-        for action in set(admin.page_actions()) - {"live"}:
-            address = page(f"{name}_{action}", rows[name].pk if name in rows else pool.model.pk)
-            assert client.get(address).status_code == 405, address
-            refused += 1
-    assert refused
 
 
 def test_every_action_needs_the_csrf_token(pool, actor):
@@ -152,15 +101,24 @@ def test_every_action_needs_the_csrf_token(pool, actor):
 
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create(username="olga", is_staff=True, is_superuser=True))
-    address = page("registry_modelversion_activate", pool.versions[1].pk)
-    assert client.post(address).status_code == 403
+    values = {"tenant": pool.tenant.name, "model": pool.model.name, "number": 2, "dataset": pool.dataset.pk,
+              "job": pool.job.pk, "part": "canary"}  # fmt: skip
+    refused = 0
+    for address in _addresses(values):
+        refused += client.post(address).status_code == 403
+    assert refused >= 30
     pool.model.refresh_from_db()
+    pool.job.refresh_from_db()
     assert pool.model.active_version_id == pool.versions[0].pk
+    assert pool.job.state == "queued"
 
 
 def test_what_people_typed_is_never_markup(sign_in, pool):
+    pool.model.description = "<script>alert(1)</script>"
+    pool.model.save()
     client = sign_in("viewer", pool.tenant)
-    assert b"<b>x</b>" not in client.get(page("registry_modelversion_change", pool.versions[0].pk)).content
+    assert b"<script>alert(1)" not in client.get(at("model", pool.tenant, pool.model.name)).content
+    assert b"<b>x</b>" not in client.get(at("version", pool.tenant, pool.model.name, 1)).content
 
 
 def test_the_pages_stylesheet_is_served():
@@ -169,10 +127,10 @@ def test_the_pages_stylesheet_is_served():
     assert response["Content-Type"].startswith("text/css")
 
 
-def _request_of(client):
-    from django.contrib.auth import get_user_model
-    from django.test import RequestFactory
-
-    request = RequestFactory().get("/")
-    request.user = get_user_model().objects.get(pk=client.session["_auth_user_id"])
-    return request
+def _addresses(values):
+    """Return the addresses of a tenant's pages for which ``values`` has every part."""
+    console = next(one for one in get_resolver().url_patterns if getattr(one, "namespace", "") == "console")
+    for pattern in console.url_patterns:
+        parts = set(getattr(pattern.pattern, "converters", {})) | set(pattern.pattern.regex.groupindex)
+        if "tenant" in parts and parts <= set(values):
+            yield reverse(f"console:{pattern.name}", kwargs={name: values[name] for name in parts})

@@ -8,9 +8,9 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from modelpool.console.jobs import STATE_LABELS
 from modelpool.console.pages import Page, TenantPage, person_page, tenant_page
 from modelpool.console.scoping import operates
+from modelpool.console.training.states import STATE_LABELS
 from modelpool.registry.models import RegisteredModel
 from modelpool.tenants.membership import tenants_where
 from modelpool.tenants.roles import Permission

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from django.urls import URLPattern, URLResolver, path, re_path
 
-from django.http import Http404, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, URLResolver, path, re_path, reverse
-
-from modelpool.console import registration as registration  # noqa: PLC0414  the pages that unfold makes of tables
 from modelpool.console.administration import audit as administration_audit
 from modelpool.console.administration import keys, members, preferences
+from modelpool.console.datasets import listing as dataset_list
+from modelpool.console.datasets import page as dataset_page
 from modelpool.console.home import home, tenant_home, tenants
 from modelpool.console.models import actions as model_actions
 from modelpool.console.models import compare as model_compare
@@ -23,36 +21,16 @@ from modelpool.console.operate import jobs as operate_jobs
 from modelpool.console.operate import nodes, overview, people, settings
 from modelpool.console.operate import tenants as operate_tenants
 from modelpool.console.operate.welcome import welcome
-from modelpool.console.pages import TenantPage, tenant_page
-from modelpool.console.site import Routed, site
-from modelpool.registry.models import ModelVersion
+from modelpool.console.site import site
+from modelpool.console.training import job, jobs, train
+from modelpool.console.versions import actions as version_actions
+from modelpool.console.versions import page as version_page
 
 app_name = "console"
 
 
-def _tenant_list(name: str) -> Routed:
-    @tenant_page()
-    def view(page: TenantPage) -> HttpResponse:
-        query = "" if name.startswith("tenants_") else f"?tenant={page.tenant.name}"
-        return HttpResponseRedirect(reverse(f"admin:{name}_changelist") + query)
-
-    return view
-
-
-@tenant_page()
-def _version(page: TenantPage, model: str, number: int) -> HttpResponse:
-    row = ModelVersion.objects.for_tenant(page.tenant).filter(model__name=model, number=number).first()
-    if row is None:
-        raise Http404
-    return HttpResponseRedirect(reverse("admin:registry_modelversion_change", args=[row.pk]))
-
-
-@tenant_page()
-def _job(page: TenantPage, job: UUID) -> HttpResponse:
-    return HttpResponseRedirect(reverse("admin:training_trainingjob_change", args=[job]))
-
-
 _MODEL = "tenants/<str:tenant>/models/<str:model>"
+_VERSION = f"{_MODEL}/versions/<int:number>"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home, name="home"),
@@ -83,13 +61,29 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="model-traffic-set",
     ),
     # versions
-    path(f"{_MODEL}/versions/<int:number>/", _version, name="version"),
-    path(f"{_MODEL}/versions/<int:number>/download/", _version, name="version-download"),
+    path(f"{_VERSION}/", version_page.version_page, name="version"),
+    path(f"{_VERSION}/try/", version_page.try_version, name="version-try"),
+    path(f"{_VERSION}/activate/", version_actions.activate, name="version-activate"),
+    path(f"{_VERSION}/release/", version_actions.release, name="version-release"),
+    path(f"{_VERSION}/alias/", version_actions.set_alias, name="version-alias"),
+    path(f"{_VERSION}/alias/delete/", version_actions.remove_alias, name="version-alias-delete"),
+    path(f"{_VERSION}/describe/", version_actions.describe, name="version-describe"),
+    path(f"{_VERSION}/delete/", version_actions.delete, name="version-delete"),
+    path(f"{_VERSION}/download/", version_actions.download, name="version-download"),
     # training
-    path("tenants/<str:tenant>/train/", _tenant_list("training_dataset"), name="train"),
-    path("tenants/<str:tenant>/jobs/", _tenant_list("training_trainingjob"), name="jobs"),
-    path("tenants/<str:tenant>/jobs/<uuid:job>/", _job, name="job"),
-    path("tenants/<str:tenant>/datasets/", _tenant_list("training_dataset"), name="datasets"),
+    path("tenants/<str:tenant>/train/", train.train, name="train"),
+    path("tenants/<str:tenant>/jobs/", jobs.jobs, name="jobs"),
+    path("tenants/<str:tenant>/jobs/<uuid:job>/", job.job, name="job"),
+    path("tenants/<str:tenant>/jobs/<uuid:job>/live/", job.live, name="job-live"),
+    path("tenants/<str:tenant>/jobs/<uuid:job>/curves/", job.curves, name="job-curves"),
+    path("tenants/<str:tenant>/jobs/<uuid:job>/cancel/", job.cancel, name="job-cancel"),
+    path("tenants/<str:tenant>/datasets/", dataset_list.datasets, name="datasets"),
+    path("tenants/<str:tenant>/datasets/upload/", dataset_list.upload, name="dataset-upload"),
+    path("tenants/<str:tenant>/datasets/fetch/", dataset_list.fetch, name="dataset-fetch"),
+    path("tenants/<str:tenant>/datasets/<uuid:dataset>/", dataset_page.dataset, name="dataset"),
+    path("tenants/<str:tenant>/datasets/<uuid:dataset>/download/", dataset_page.download, name="dataset-download"),
+    path("tenants/<str:tenant>/datasets/<uuid:dataset>/change/", dataset_page.change, name="dataset-change"),
+    path("tenants/<str:tenant>/datasets/<uuid:dataset>/delete/", dataset_page.delete, name="dataset-delete"),
     # a tenant's administrators
     path("tenants/<str:tenant>/members/", members.members, name="members"),
     path("tenants/<str:tenant>/members/<uuid:member>/role/", members.change_role, name="member-role"),

@@ -1,0 +1,1 @@
+"""Datasets: the list, one of them, and how they come."""

@@ -1,0 +1,46 @@
+"""Columns of a dataset, with the picture of how their values are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelpool.training.models import Dataset
+
+_MOST = 200
+_HEIGHT = 28
+_TOP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A column as it is shown; ``bars`` are ``(x, height)`` of its histogram, in a picture of 100 by 28."""
+
+    facts: Mapping[str, Any]
+    bars: tuple[tuple[float, float], ...]
+    width: float
+    title: str
+    missing_share: float
+
+    @property
+    def top(self) -> list[tuple[str, int]]:
+        """The most frequent values with their counts."""
+        return [(str(value), int(count)) for value, count in (self.facts.get("top") or ())[:_TOP]]
+
+
+def described(dataset: Dataset) -> list[Described]:
+    """Return the first columns of the table; none while no worker has read it."""
+    return [_describe(column, n_rows=dataset.n_rows or 0) for column in (dataset.columns or [])[:_MOST]]
+
+
+def _describe(facts: Mapping[str, Any], *, n_rows: int) -> Described:
+    spread = facts.get("distribution")
+    counts = spread["counts"] if spread else [count for _, count in facts.get("top") or ()]
+    missing_share = int(facts.get("missing") or 0) / n_rows if n_rows else 0.0
+    if not counts:
+        return Described(facts, (), 0.0, "", missing_share)
+    width, most = 100.0 / len(counts), max(counts) or 1
+    bars = tuple((round(at * width, 2), round(_HEIGHT * count / most, 2)) for at, count in enumerate(counts))
+    title = f"5 %, 25 %, 50 %, 75 %, 95 %: {', '.join(f'{q:.6g}' for q in spread['quantiles'])}" if spread else ""
+    return Described(facts, bars, round(width * 0.9, 2), title, missing_share)

@@ -1,0 +1,1 @@
+"""Training by mouse: from a table to a version."""
