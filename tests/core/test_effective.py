@@ -28,6 +28,7 @@ class Server(msgspec.Struct):
     secret_key_file: str = "secret_key"
     timeout: Duration = Duration(30)
     url: str = ""
+    hosts: tuple[str, ...] = ("localhost",)
 
 
 class Everything(msgspec.Struct):
@@ -48,6 +49,7 @@ def test_each_key_has_its_value_default_unit_and_origin():
     port = found["server.port"]
     assert (port.value, port.default, port.origin, port.is_default) == (9, 8000, "MODELPOOL_SERVER_PORT", False)
     assert (found["server.timeout"].unit, found["server.timeout"].default) == ("seconds", 30.0)
+    assert found["server.hosts"].value == ["localhost"]
     assert (found["limit"].value, found["limit"].unit, found["limit"].origin) == (1024, "bytes", DEFAULT)
 
 

@@ -24,15 +24,16 @@ from modelpool.http.paging import Listing
 from modelpool.tenants.models import AuditEvent
 
 ACTIONS = (
-    "alias.delete", "alias.set", "dataset.change", "dataset.create", "dataset.delete", "dataset.fetch", "job.cancel",
-    "job.submit", "key.create", "key.revoke", "member.remove", "member.set", "model.create", "model.delete",
-    "model.update", "tenant.create", "tenant.delete", "tenant.update", "upload.create", "upload.delete", "user.create",
-    "user.invite", "user.password", "user.update", "version.activate", "version.create", "version.delete",
-    "version.release", "version.update",
+    "access", "alias.delete", "alias.set", "dataset.change", "dataset.create", "dataset.delete", "dataset.fetch",
+    "job.cancel", "job.fail", "job.requeue", "job.stop", "job.submit", "job.succeed", "key.create", "key.revoke",
+    "member.remove", "member.set", "model.create", "model.delete", "model.update", "signing.adopt",
+    "signing.distrust", "signing.resign", "signing.rotate", "tenant.create", "tenant.delete", "tenant.update", "traffic.end", "traffic.set", "upload.create",
+    "upload.delete", "user.create", "user.invite", "user.password", "user.update", "version.activate", "version.copy",
+    "version.delete", "version.quarantine", "version.refuse", "version.register", "version.release", "version.update",
 )  # fmt: skip
 """What is offered to choose from; any other action that the trail has may be typed."""
 
-_OUTCOMES = ["done", "denied"]
+_OUTCOMES = ["done", "denied", "refused"]
 _FILTERS: dict[str, Filter] = {
     "actor": text("actor_label"),
     "action": text("action"),

@@ -88,7 +88,8 @@ def _plain(value: Any) -> Any:
     """Return what JSON has: bytes and seconds as numbers, tuples as lists."""
     if isinstance(value, Size):
         return int(value)
-    return float(value) if isinstance(value, Duration) else msgspec.to_builtins(value)
+    plain = float(value) if isinstance(value, Duration) else msgspec.to_builtins(value)
+    return list(plain) if isinstance(plain, tuple) else plain
 
 
 def _masked(key: str, value: Any) -> Any:

@@ -8,13 +8,17 @@ from modelpool.tenants.models import Tenant
 from modelpool.training.models import Dataset
 
 
-def refuse_unless_empty(tenant: Tenant) -> None:
-    """Raise :class:`Conflict` that counts what the tenant still owns."""
-    counts = {
+def count_owned(tenant: Tenant) -> dict[str, int]:
+    """Return how many ``models`` and ``datasets`` the tenant has."""
+    return {
         "models": RegisteredModel.objects.for_tenant(tenant).count(),
         "datasets": Dataset.objects.for_tenant(tenant).count(),
     }
-    owned = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def refuse_unless_empty(tenant: Tenant) -> None:
+    """Raise :class:`Conflict` that counts what the tenant still owns."""
+    owned = " and ".join(f"{count} {what}" for what, count in count_owned(tenant).items() if count)
     if owned:
         raise Conflict(
             f"Tenant {tenant.name!r} still owns {owned}; delete those first, or suspend it with is_active=false."

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from modelpool.console.trail import safe_cell
+from modelpool.console.trail import ACTIONS, safe_cell
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import AuditEvent
+from tests.house.source import package_files
 
 pytestmark = pytest.mark.django_db
 
+_NAMES = re.compile(r"audit\.record\(\s*\"([a-z_.]+)\"")
 EVIL = '=HYPERLINK("http://evil.example";"x")'
 
 
@@ -157,3 +160,11 @@ def test_looking_and_exporting_write_nothing(sign_in, tenant, events):
     client.get(trail_of(tenant))
     client.get(export_of(tenant, "csv")).getvalue()
     assert AuditEvent.objects.count() == before
+
+
+def test_every_action_that_is_recorded_by_name_is_offered():
+    recorded = set()
+    for file in package_files():
+        recorded |= {name for name in _NAMES.findall(file.text) if name.count(".") == 1}
+    assert recorded
+    assert recorded <= set(ACTIONS)

@@ -83,7 +83,7 @@ def test_an_empty_tenant_is_deleted_when_its_name_is_typed(sign_in, tenant):
 def test_a_tenant_that_owns_something_is_kept(sign_in, pool):
     client = sign_in("operator")
     shown = client.get(page("tenant", pool.tenant.name)).text
-    assert "still owns 1 models and 1 datasets" in shown
+    assert "still owns 1 models and 1 datasets." in shown
     assert 'id="delete"' not in shown
     client.post(page("tenant-delete", pool.tenant.name), {"confirmed": pool.tenant.name})
     assert Tenant.objects.filter(name=pool.tenant.name).exists()

@@ -20,7 +20,7 @@ from modelpool.http.filters import boolean, text
 from modelpool.http.paging import Listing
 from modelpool.tenants import services
 from modelpool.tenants.models import Member, Tenant
-from modelpool.training.emptiness import refuse_unless_empty
+from modelpool.training.emptiness import count_owned, refuse_unless_empty
 
 LISTING = Listing(
     orders={"name": "name", "created": "created_at"},
@@ -120,11 +120,11 @@ def _kept_for(tenant: Tenant) -> str:
     """Say why a tenant cannot be deleted now; nothing when it can."""
     if tenant.name == services.DEFAULT_TENANT:
         return _("The tenant “default” is always there; it can be suspended.")
-    try:
-        refuse_unless_empty(tenant)
-    except Conflict as error:
-        return str(error)
-    return ""
+    owned = count_owned(tenant)
+    if not any(owned.values()):
+        return ""
+    told = _("It still owns %(models)s models and %(datasets)s datasets. Delete those first, or suspend it.")
+    return told % owned
 
 
 @operator_action
