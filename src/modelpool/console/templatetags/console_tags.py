@@ -52,6 +52,17 @@ def count(number: float | None) -> str:
 
 
 @register.filter
+def percent(share: float | None) -> str:
+    """Write a share: ``0.934`` as ``93.4 %``; what is not quite all or nothing is not written as if it were."""
+    if share is None:
+        return "–"
+    value = 100 * share
+    if value and value < 0.1:
+        return "< 0.1 %"
+    return "> 99.9 %" if 99.9 < value < 100 else f"{value:.1f} %".replace(".0 %", " %")
+
+
+@register.filter
 def metric(value: Any) -> str:
     """Write a metric with four significant digits; anything that is no number as it is."""
     if value is None:

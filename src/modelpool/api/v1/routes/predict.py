@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from time import monotonic
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.http import HttpResponse
@@ -14,18 +12,14 @@ from rest_framework.request import Request
 
 from modelpool import conf
 from modelpool.api.v1.documents.predictions import PredictionDocument, PredictRequest
-from modelpool.core.errors import Malformed, ModelpoolError, TooLarge
-from modelpool.core.metrics import catalogue
-from modelpool.core.problems import status_of
+from modelpool.core.errors import Malformed, TooLarge
 from modelpool.http.bodies import require_length
 from modelpool.http.idempotent_views import repeatable
 from modelpool.http.openapi import BINARY, describe
+from modelpool.http.predicting import predict
 from modelpool.http.views import ApiView
-from modelpool.inference.current import current_data_plane
-from modelpool.inference.observation.metrics import METERS
 from modelpool.inference.requests import method_of_query
-from modelpool.inference.resolution.lookup import Route, RouteKey, Selector
-from modelpool.inference.resolution.rate_limits import rate_limits
+from modelpool.inference.resolution.lookup import Selector
 from modelpool.tenants.roles import Permission
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,23 +37,6 @@ def _describe(summary: str) -> Callable[[F], F]:
     return describe(summary, tag="predict", body=_BODY, answer=PredictionDocument, parameters=[_METHOD])
 
 
-@contextmanager
-def _counted(key: RouteKey) -> Iterator[list[Route]]:
-    """Count the prediction made inside, as the fast lane counts its own; who answered is put into the list."""
-    began, status = monotonic(), 200
-    answered: list[Route] = []
-    try:
-        yield answered
-    except Exception as error:
-        status = status_of(error)
-        if status in (429, 503) and isinstance(error, ModelpoolError):
-            catalogue.REJECTED.labels(error.code).inc()
-        raise
-    finally:
-        route = None if status == 404 else answered[0] if answered else current_data_plane().routes.find(key)
-        METERS.of("django").count(route, status, monotonic() - began)
-
-
 class _PredictView(ApiView):
     permissions = {"POST": Permission.PREDICT}
 
@@ -73,18 +50,16 @@ class _PredictView(ApiView):
         body = request.read(length)
         if len(body) != length:
             raise Malformed("The body ended before its declared length.")
-        key: RouteKey = (self.tenant.name, model, selector)
-        method = method_of_query(request.META.get("QUERY_STRING", "").encode("latin-1"))
-        content_type = request.META.get("CONTENT_TYPE", "").encode("latin-1")
-        with _counted(key) as answered:
-            limiter = None if self.caller.is_operator else rate_limits().of(self.tenant)
-            if limiter is not None:
-                limiter.admit()
-            headers = {name.lower().encode("latin-1"): text.encode("latin-1") for name, text in request.headers.items()}
-            answer, route = current_data_plane().answer_blocking(
-                key, body, content_type=content_type, method=method, headers=headers
-            )
-            answered.append(route)
+        answer, route = predict(
+            self.tenant,
+            model=model,
+            selector=selector,
+            body=body,
+            content_type=request.META.get("CONTENT_TYPE", "").encode("latin-1"),
+            method=method_of_query(request.META.get("QUERY_STRING", "").encode("latin-1")),
+            headers={name.lower().encode("latin-1"): text.encode("latin-1") for name, text in request.headers.items()},
+            is_operator=self.caller.is_operator,
+        )
         said = {name.decode(): text.decode() for name, text in route.headers}
         return HttpResponse(answer, content_type="application/json", headers=said)
 
