@@ -145,7 +145,7 @@ def test_a_model_is_made_filled_and_deleted(visit: Visits, tmp_path: Path) -> No
     expect(page.get_by_role("link", name="<i>team</i>=north")).to_be_visible()
     file = tmp_path / "m.onnx"
     file.write_bytes(adds(1))
-    page.get_by_label("Model file").set_input_files(file)
+    page.get_by_label("Choose a model file").set_input_files(file)
     page.get_by_label("Metrics").fill("accuracy = 0.5")
     page.get_by_role("button", name="Upload", exact=True).click()
     page.wait_for_url("**/versions/1/**")

@@ -216,10 +216,10 @@ class TestCopying:
         assert (copied.model.name, copied.sha256) == ("borrowed", pool.versions[1].sha256)
         assert copied.model.active_version is None
 
-    @pytest.mark.parametrize("tenant", ["", "acme", "nobody", "third"])
-    def test_it_goes_nowhere_else(self, client, pool, tenant):
+    @pytest.mark.parametrize("wanted", ["", "acme", "nobody", "third"])
+    def test_it_goes_nowhere_else(self, client, pool, wanted):
         Tenant.objects.create(name="third")
-        data = {"number": "2", "tenant": tenant, "name": "borrowed"}
+        data = {"number": "2", "tenant": wanted, "name": "borrowed"}
         page = client.post(address("model-copy", pool), data, follow=True).content.decode()
         assert "another tenant in which you may develop" in page
         assert ModelVersion.unscoped.count() == 2

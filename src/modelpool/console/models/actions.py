@@ -13,6 +13,7 @@ from modelpool.console.models.best import best_of_pool
 from modelpool.console.models.forms import UploadForm
 from modelpool.console.models.places import chosen_versions, model_of, number_in, numbers_in
 from modelpool.console.pages import TenantPage, tenant_action, tenant_page
+from modelpool.console.uploading import sent_file
 from modelpool.core.errors import Conflict, InvalidField
 from modelpool.http import activating
 from modelpool.inference.current import current_host
@@ -21,7 +22,6 @@ from modelpool.registry.models import RegisteredModel
 from modelpool.registry.uploads import upload_version
 from modelpool.tenants.roles import Permission
 
-_CHUNK_BYTES = 1 << 20
 _MOST_DELETED = 200
 
 
@@ -63,19 +63,20 @@ def activate_best(page: TenantPage, model: str) -> HttpResponse:
 
 @tenant_action(Permission.DEVELOP)
 def upload(page: TenantPage, model: str) -> HttpResponse:
-    """Add a model file made elsewhere."""
+    """Add a model file made elsewhere, which came with the form or in pieces before it."""
     row = model_of(page, model)
-    form = UploadForm(page.request.POST, page.request.FILES)
+    form, sent = UploadForm(page.request.POST), sent_file(page)
     if not form.is_valid():
         raise InvalidField("file", first_error(form))
-    file = form.cleaned_data["file"]
     version = upload_version(
         row,
-        chunks=file.chunks(_CHUNK_BYTES),
-        filename=file.name,
+        chunks=sent.chunks,
+        filename=sent.filename,
         metadata=form.metadata(),
         actor=page.actor,
         host=current_host(),
+        in_transaction=sent.taken,
+        replaces_bytes=sent.replaces_bytes,
     )
     messages.success(page.request, _("Uploaded as version %(number)d.") % {"number": version.number})
     return page.redirect("version", row.name, version.number)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from modelpool.console.charts import Chart, Series
+from modelpool.console.models.places import version_stem
 from modelpool.console.models.pool import Pool
 from modelpool.console.pages import TenantPage
 
-_MOST_POINTS = 200
+_MOST_POINTS = 100
 
 Points = list[tuple[int, float]]
 
@@ -19,7 +20,7 @@ def metric_chart(page: TenantPage, pool: Pool, metric: str) -> Chart | None:
     points = having[:_MOST_POINTS][::-1]
     if len(points) < 2:
         return None
-    stem = page.url("version", pool.model.name, 0).removesuffix("0/")
+    stem = version_stem(page, pool.model.name)
     return Chart(
         id="metric-over-versions",
         title=_title(metric, pool.mode(metric), is_cut=len(having) > _MOST_POINTS),

@@ -9,7 +9,6 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
-    UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -33,13 +32,8 @@ _ACTIVATE = [
 
 
 class UploadForm(forms.Form):
-    """A model file made elsewhere."""
+    """What is said of a model file made elsewhere; the file comes beside it: :mod:`modelpool.console.uploading`."""
 
-    file = forms.FileField(
-        label=_("Model file"),
-        help_text=_("ONNX (.onnx), or scikit-learn saved by skops (.skops). It is tried before it becomes a version."),
-        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".onnx,.skops"}),
-    )
     metrics = forms.CharField(
         label=_("Metrics"),
         required=False,

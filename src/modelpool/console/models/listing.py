@@ -13,17 +13,18 @@ from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from modelpool.console.models.policies import policy_text
 from modelpool.console.models.sorting import Column, headings, page_links, page_of
 from modelpool.console.pages import TenantPage, tenant_page
 from modelpool.core.policies import metric_mode, metric_value
 from modelpool.http.filters import by_tag
 from modelpool.http.json_columns import ValueUnder
 from modelpool.registry.models import ModelVersion, RegisteredModel
-from modelpool.registry.querysets import aliases_of_models, count_versions, models_of
+from modelpool.registry.querysets import count_versions, models_of
 from modelpool.registry.traffic_rules import TrafficRule, rule_of
 from modelpool.tenants.models import Tenant
 
-_METRICS_FROM = 200
+_METRICS_FROM = 100
 _MOST_CHARS = 250
 
 STATES = {
@@ -81,7 +82,7 @@ class Row:
     metric: str
     """The name of the metric that is asked for, else of the one that the active version is judged by."""
     value: float | None
-    aliases: dict[str, int]
+    policy: str
     rule: TrafficRule | None
 
 
@@ -94,7 +95,7 @@ def models(page: TenantPage) -> HttpResponse:
         "console/models/list.html",
         title=_("Models"),
         question=question,
-        rows=_rows(page.tenant, list(found), metric=question.metric),
+        rows=_rows(list(found), metric=question.metric),
         found=found,
         links=page_links(page.request, found),
         headings=headings(page.request, _columns(question), order=question.order),
@@ -105,7 +106,7 @@ def models(page: TenantPage) -> HttpResponse:
 
 def matching(tenant: Tenant, question: Question) -> QuerySet[RegisteredModel]:
     """Return the models that are asked for, in the order that is asked for."""
-    rows: QuerySet[Any] = models_of(tenant)
+    rows: QuerySet[Any] = models_of(tenant).annotate(active_metrics=F("active_version__metrics"))
     if question.search:
         rows = rows.filter(Q(name__icontains=question.search) | Q(description__icontains=question.search))
     if question.tag:
@@ -154,27 +155,24 @@ def _n_versions(tenant: Tenant) -> Any:
     return Coalesce(Subquery(living.values("n")), 0)
 
 
-def _rows(tenant: Tenant, found: list[Any], *, metric: str) -> list[Row]:
-    counts, aliases, judged = count_versions(found), aliases_of_models(found), _judged(tenant, found, metric=metric)
+def _rows(found: list[Any], *, metric: str) -> list[Row]:
+    counts = count_versions(found)
     return [
         Row(
             model=model,
             n_versions=counts[model.pk][0],
-            metric=judged.get(model.active_version_id, ("", None))[0],
-            value=judged.get(model.active_version_id, ("", None))[1],
-            aliases=aliases[model.pk],
+            metric=_judged_by(model, metric),
+            value=metric_value(model.active_metrics or {}, _judged_by(model, metric)),
+            policy=policy_text(model.policy),
             rule=rule_of(model.traffic),
         )
         for model in found
     ]
 
 
-def _judged(tenant: Tenant, found: list[Any], *, metric: str) -> dict[Any, tuple[str, float | None]]:
-    """Return a metric of each active version, by its id: the one that is asked for, or its own."""
-    active = [model.active_version_id for model in found if model.active_version_id]
-    rows = ModelVersion.objects.for_tenant(tenant).filter(pk__in=active)
-    rows = rows.values_list("pk", "primary_metric", "metrics")
-    return {pk: (metric or primary, metric_value(metrics, metric or primary)) for pk, primary, metrics in rows}
+def _judged_by(model: RegisteredModel, metric: str) -> str:
+    """Return the metric that is asked for, or the one that the active version is judged by."""
+    return metric or (model.active_version.primary_metric if model.active_version else "")
 
 
 def _columns(question: Question) -> list[Column]:

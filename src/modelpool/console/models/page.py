@@ -11,14 +11,15 @@ from modelpool.console.models.best import best_preview
 from modelpool.console.models.chart import metric_chart
 from modelpool.console.models.copying import tenants_to_copy_to
 from modelpool.console.models.forms import UploadForm
-from modelpool.console.models.places import model_of, number_in
+from modelpool.console.models.places import model_of, number_in, version_stem
+from modelpool.console.models.policies import policy_text
 from modelpool.console.models.pool import MOST_VERSIONS, Pool, pool_of, rows_of
 from modelpool.console.models.pool_order import STATES, columns_of, narrowed, order_of, sorted_by
 from modelpool.console.models.sorting import headings, page_links, page_of
 from modelpool.console.models.traffic import traffic_panel
 from modelpool.console.pages import TenantPage, tenant_page
 from modelpool.core.errors import NothingToRollBackTo
-from modelpool.core.policies import BestMetric
+from modelpool.core.formats import FORMATS
 from modelpool.registry import services
 from modelpool.registry.models import Activation, RegisteredModel
 from modelpool.registry.querysets import aliases_of_models
@@ -52,10 +53,11 @@ def model_page(page: TenantPage, model: str) -> HttpResponse:
         title=row.name,
         crumbs=[(_("Models"), page.url("models"))],
         model=row,
-        policy_is_best=row.policy.get("name") == BestMetric.name,
+        policy=policy_text(row.policy),
         pool=pool,
         aliases=aliases,
         rows=rows_of(pool, list(found), metrics=metrics),
+        stem=version_stem(page, row.name),
         found=found,
         links=page_links(page.request, found),
         headings=headings(page.request, columns_of(pool, metrics), order=order),
@@ -71,6 +73,7 @@ def model_page(page: TenantPage, model: str) -> HttpResponse:
         activations=_activations(row),
         jobs=TrainingJob.objects.for_tenant(page.tenant).filter(model=row).order_by("-created_at")[:_JOBS],
         upload_form=UploadForm(),
+        accept=",".join(plugin.suffix for _name, plugin in FORMATS),
         copy_to=tenants_to_copy_to(page) if page.may_develop else [],
     )
 

@@ -23,6 +23,11 @@ def model_of(page: TenantPage, name: str) -> RegisteredModel:
         raise Http404 from error
 
 
+def version_stem(page: TenantPage, model: str) -> str:
+    """Return what the addresses of all versions of a model begin with, up to their numbers: long tables need many."""
+    return page.url("version", model, 0).removesuffix("0/")
+
+
 def number_in(text: str) -> int | None:
     """Return the number of a version as it stands in an address or a form, ``None`` for anything else."""
     is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS

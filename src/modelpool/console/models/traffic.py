@@ -10,6 +10,8 @@ from uuid import UUID
 import msgspec
 from django.contrib import messages
 from django.http import HttpResponse, QueryDict
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from modelpool.console.models.places import model_of, number_in
@@ -25,7 +27,7 @@ from modelpool.tenants.roles import Permission
 
 _WHOLE = 100.0
 _SPLIT_ROWS = 4
-_MOST_OFFERED = 200
+_MOST_OFFERED = 100
 _PARTS = ("canary", "shadow")
 
 
@@ -48,24 +50,32 @@ class TrafficPanel:
     report: TrafficReport | None
     others: list[int]
 
+    def options(self, selected: int | None, *, with_active: bool = False) -> SafeString:
+        """Return the choices of a version; in Python, because a long pool has many of them."""
+        numbers = self.offered if with_active else self.others
+        numbers = numbers if selected is None or selected in numbers else [selected, *numbers]
+        rows = ((number, mark_safe(" selected") if number == selected else "", number) for number in numbers)
+        return format_html_join("", '<option value="{}"{}>v{}</option>', rows)
+
     @property
     def offered(self) -> list[int]:
         """The versions that may take a share of a split."""
         return ([] if self.active is None else [self.active]) + self.others
 
     @property
-    def split_rows(self) -> list[tuple[int | None, float]]:
-        """The rows of the form of a split: as it is, or half and half, and empty ones up to four."""
+    def split_rows(self) -> list[tuple[SafeString, float]]:
+        """The rows of the form of a split, their choices and shares: as it is, or half and half; and empty ones."""
         if self.rule is not None and self.rule.split:
             rows: list[tuple[int | None, float]] = [(share.version, share.percent) for share in self.rule.split]
         else:
             rows = [(number, _WHOLE / 2) for number in self.offered[:2]]
-        return rows + [(None, 0.0)] * (min(_SPLIT_ROWS, len(self.offered)) - len(rows))
+        rows += [(None, 0.0)] * (min(_SPLIT_ROWS, len(self.offered)) - len(rows))
+        return [(self.options(number, with_active=True), percent) for number, percent in rows]
 
     @property
-    def canary_version(self) -> int | None:
-        """The version that the form of the canary begins with."""
-        return self.rule.canary.version if self.rule and self.rule.canary else next(iter(self.others), None)
+    def canary_options(self) -> SafeString:
+        """The choices of the form of the canary."""
+        return self.options(self.rule.canary.version if self.rule and self.rule.canary else None)
 
     @property
     def canary_percent(self) -> float:
@@ -73,9 +83,9 @@ class TrafficPanel:
         return self.rule.canary.percent if self.rule and self.rule.canary else 5.0
 
     @property
-    def shadow_version(self) -> int | None:
-        """The version that the form of the shadow begins with."""
-        return self.rule.shadow.version if self.rule and self.rule.shadow else next(iter(self.others), None)
+    def shadow_options(self) -> SafeString:
+        """The choices of the form of the shadow."""
+        return self.options(self.rule.shadow.version if self.rule and self.rule.shadow else None)
 
     @property
     def shadow_percent(self) -> float:
