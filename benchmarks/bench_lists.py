@@ -2,9 +2,8 @@
 
 Fills an installation with ``populate.py``, serves it with one web process, and asks for one page after another, over
 HTTP, one request at a time; each kind is asked for ``--requests`` times after five that do not count. Beside it, in
-a process of its own, what a first prediction asks the database. The claim: 95 of 100 take at most 25 ms, the pages of
-the console aside, which render templates and are shown without a claim. A database that cannot be started here is left
-out, which is said.
+a process of its own, what a first prediction asks the database. The claim: 95 of 100 take at most 25 ms, pages of the
+console, which render templates, 100 ms. A database that cannot be started here is left out, which is said.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from report import print_table, write_results
 
 sys.path.append(str(HERE.parent))  # the server is that of the tests
 
-CLAIM_MS = 25.0
+CLAIM_MS, CONSOLE_CLAIM_MS = 25.0, 100.0
 _UNCOUNTED = 5
 COLUMNS = ["database", "what", "p50 ms", "p95 ms", "claim"]
 API = "/api/v1/tenants"
@@ -48,10 +47,18 @@ PAGES = {
     "keys": f"{API}/{LARGE}/keys",
 }
 CONSOLE = {
-    "console: models of all": "/console/registry/registeredmodel/",
-    "console: jobs of all": "/console/training/trainingjob/",
-    "console: audit trail": "/console/tenants/auditevent/",
-    "console: tenants": "/console/tenants/tenant/",
+    "console: home of some tenant": "/console/tenants/{tenant}/",
+    "console: 1,000 models": f"/console/tenants/{LARGE}/models/",
+    "console: 1,000 versions": f"/console/tenants/{LARGE}/models/churn/",
+    "console: 2,000 jobs": f"/console/tenants/{LARGE}/jobs/",
+    "console: overview": "/console/operate/",
+    "console: tenants": "/console/operate/tenants/",
+    "console: people": "/console/operate/people/",
+    "console: jobs of all": "/console/operate/jobs/",
+    "console: nodes": "/console/operate/nodes/",
+    "console: settings": "/console/operate/settings/",
+    "console: audit trail": "/console/operate/audit/",
+    "console: audit trail, one action": "/console/operate/audit/?action=tenant.update",
 }
 
 
@@ -71,8 +78,13 @@ def main() -> None:
         rows += measured
     print_table(COLUMNS, rows)
     late = [row for row in rows if row[-1] == "missed"]
-    print(f"{len(late)} of {sum(row[-1] != '' for row in rows)} kinds miss the claim of {CLAIM_MS:g} ms")
-    facts = {"claim_ms": CLAIM_MS, "filled": filled, "options": {"tenants": options.tenants}}
+    print(f"{len(late)} of {len(rows)} kinds miss the claim of {CLAIM_MS:g} ms, {CONSOLE_CLAIM_MS:g} ms for pages")
+    facts = {
+        "claim_ms": CLAIM_MS,
+        "console_claim_ms": CONSOLE_CLAIM_MS,
+        "filled": filled,
+        "options": {"tenants": options.tenants},
+    }
     print(write_results("lists", {"columns": COLUMNS, "rows": rows, **facts}))
 
 
@@ -129,7 +141,11 @@ def _lists(client: httpx.Client, facts: dict[str, Any], requests: int) -> Iterat
         yield _row(name, _timed(lambda path=path: ask(path), requests))
     cookie = {"Cookie": facts["cookie"]}
     for name, path in CONSOLE.items():
-        yield _row(name, _timed(lambda path=path: _get(client, path, cookie), requests // 5), has_claim=False)
+
+        def look(path: str = path) -> None:
+            _get(client, path.format(tenant=random.choice(tenants)), cookie)
+
+        yield _row(name, _timed(look, requests // 5), claim_ms=CONSOLE_CLAIM_MS)
 
 
 def _get(client: httpx.Client, path: str, headers: dict[str, str]) -> None:
@@ -147,10 +163,10 @@ def _timed(ask: Callable[[], None], count: int) -> list[float]:
     return taken[_UNCOUNTED:]
 
 
-def _row(name: str, taken: list[float], *, has_claim: bool = True) -> list[Any]:
+def _row(name: str, taken: list[float], *, claim_ms: float = CLAIM_MS) -> list[Any]:
     taken = sorted(taken)
     p50, p95 = taken[len(taken) // 2], taken[min(len(taken) - 1, int(len(taken) * 0.95))]
-    claim = ("kept" if p95 <= CLAIM_MS else "missed") if has_claim else ""
+    claim = "kept" if p95 <= claim_ms else "missed"
     print(f"  {name}: {p50:.2f} {p95:.2f} {claim}", flush=True)
     return [name, round(p50, 2), round(p95, 2), claim]
 

@@ -30,7 +30,9 @@ def test_every_page_that_is_linked_opens_without_a_complaint(visit: Visits, name
 
 
 def _links(page: Page) -> list[str]:
-    found: list[str] = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href.split('#')[0])")
+    found: list[str] = page.eval_on_selector_all(
+        "a[href]:not([download])", "links => links.map(link => link.href.split('#')[0])"
+    )
     root = page.url.partition("/console/")[0] + "/console/"
     return [link for link in found if link.startswith(root) and "?" not in link and "/logout/" not in link]
 
@@ -89,7 +91,7 @@ def test_the_content_is_one_key_away(visit: Visits) -> None:
     expect(page.get_by_role("main")).to_be_focused()
 
 
-@pytest.mark.parametrize("path", ["", "tenants/", "tenants/acme/", "operate/", "admin/tenants/tenant/"])
+@pytest.mark.parametrize("path", ["", "tenants/", "tenants/acme/", "operate/"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_keeps_people_out(visit: Visits, path: str, scheme: Literal["light", "dark"]) -> None:
     page = visit("olga", color_scheme=scheme)
