@@ -94,6 +94,8 @@ class ServingSettings(_Table, frozen=True):
     max_batch_rows: Annotated[int, msgspec.Meta(ge=1)] = 256
     max_batch_bytes: Size = Size(4 * 2**20)
     fault_limit: Annotated[int, msgspec.Meta(ge=1)] = 5
+    history: Duration = Duration(90 * 86_400)
+    history_minutes: Duration = Duration(2 * 86_400)
 
 
 class JobsSettings(_Table, frozen=True):

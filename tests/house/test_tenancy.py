@@ -23,6 +23,7 @@ _MAY_READ_UNSCOPED = {
     "src/modelpool/server/doctor/database.py": "modelpool doctor: looks at the whole installation",
     "src/modelpool/inference/resolution/lookup.py": "preloading: the active versions of all tenants",
     "src/modelpool/monitoring/services.py": "web processes write what they hold and who was used, whoever's it is",
+    "src/modelpool/monitoring/history.py": "web processes write how much versions are asked, whoever's they are",
     "src/modelpool/monitoring/querysets.py": "the operators' page of what is loaded where",
     "src/modelpool/inference/resolution/principals.py": "notes when keys were last used, by digest",
 }

@@ -12,6 +12,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
+from modelpool.core.served import N_TIMES
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.tenants.models import TenantOwned
 
@@ -103,3 +104,39 @@ class TrafficFigures(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.version} in {self.rule}"
+
+
+class ServedSpan(TenantOwned):
+    """What a version was asked in one minute or hour on one node; see ``core.served``.
+
+    ``source`` is the node, which replaces what it said of a span before. Answers are counted by how long they took in
+    columns, so that the database adds them up: ``time_00`` is the first range.
+    """
+
+    source = models.UUIDField()
+    seconds = models.IntegerField()
+    start = models.DateTimeField()
+    model = models.ForeignKey(RegisteredModel, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    version = models.IntegerField()
+    requests = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+
+    class Meta(TenantOwned.Meta):
+        db_table = "modelpool_served_span"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "seconds", "start", "model", "version", "source"], name="served_span_once_per_source"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["seconds", "start"], name="served_span_by_start")]
+
+    def __str__(self) -> str:
+        return f"{self.requests} from {self.start}"
+
+
+TIME_FIELDS = tuple(f"time_{at:02}" for at in range(N_TIMES))
+"""The columns of :class:`ServedSpan` that count answers by how long they took."""
+
+for _name in TIME_FIELDS:
+    ServedSpan.add_to_class(_name, models.BigIntegerField(default=0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -11,8 +11,10 @@ from uuid import UUID
 from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
-from modelpool.monitoring.models import LoadedVersion, ServingProcess, VersionUse
-from modelpool.registry.models import ModelVersion
+from modelpool.core.served import HOUR, MINUTE, quantile
+from modelpool.monitoring.models import TIME_FIELDS, LoadedVersion, ServedSpan, ServingProcess, VersionUse
+from modelpool.registry.models import ModelVersion, RegisteredModel
+from modelpool.tenants.models import Tenant
 
 STALE_AFTER = timedelta(seconds=150)
 """A process that gave no sign of life for so long is dead: it gives one at least each minute."""
@@ -75,3 +77,50 @@ def largest_loaded(*, limit: int) -> QuerySet[LoadedVersion]:
     rows: QuerySet[LoadedVersion] = LoadedVersion.unscoped.filter(process__in=living_processes())
     rows = rows.select_related("process", "version", "version__model", "tenant").defer("version__figures")
     return rows.filter(version__pk__isnull=False).order_by("-size_bytes", "pk")[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What was asked in one span of time, on all nodes; latencies in seconds, of the answers with 200."""
+
+    start: datetime
+    requests: int
+    refused: int
+    errors: int
+    p50: float | None
+    p95: float | None
+
+
+def served(
+    tenant: Tenant,
+    *,
+    model: RegisteredModel | None = None,
+    version: int | None = None,
+    spans: int,
+    seconds: int = MINUTE,
+) -> list[Served]:
+    """Return what a tenant, one of its models, or a version of that was asked, in each of the last ``spans`` spans.
+
+    ``seconds`` is :data:`~modelpool.core.served.MINUTE` or :data:`~modelpool.core.served.HOUR`; the last span is under
+    way. However many models there are, the database adds them up: one row is read for each span.
+    """
+    now = int(timezone.now().timestamp())
+    last = now - now % seconds
+    starts = [datetime.fromtimestamp(last - back * seconds, UTC) for back in reversed(range(spans))]
+    rows = ServedSpan.objects.for_tenant(tenant).filter(seconds=seconds, start__gte=starts[0])
+    rows = rows if model is None else rows.filter(model=model)
+    rows = rows if version is None else rows.filter(version=version)
+    sums = {name: Sum(name) for name in ("requests", "refused", "errors", *TIME_FIELDS)}
+    found = {row.pop("start"): row for row in rows.order_by().values("start").annotate(**sums)}
+    return [_served(start, found.get(start, {})) for start in starts]
+
+
+def was_served(tenant: Tenant, *, seconds: int = HOUR) -> bool:
+    """Say whether any version of the tenant was ever asked, as far as it is kept."""
+    return bool(ServedSpan.objects.for_tenant(tenant).filter(seconds=seconds).exists())
+
+
+def _served(start: datetime, sums: Mapping[str, int]) -> Served:
+    times = [sums.get(name, 0) for name in TIME_FIELDS]
+    asked, refused, errors = (sums.get(name, 0) for name in ("requests", "refused", "errors"))
+    return Served(start, asked, refused, errors, quantile(times, 0.5), quantile(times, 0.95))

@@ -18,13 +18,17 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.urls import get_resolver
 
 from modelpool import conf
-from modelpool.conf import Settings
+from modelpool.conf import ServingSettings, Settings
 from modelpool.core.runtime.selftest.result import SelfTest, start_of_parent
 from modelpool.inference.asgi import Receive, Scope, Send
 from modelpool.inference.current import use_data_plane
 from modelpool.inference.data_plane import DataPlane
 from modelpool.inference.fast_lane import FastLane
+from modelpool.inference.observation.history import HistoryWriter
+from modelpool.inference.observation.journal import Journal
 from modelpool.inference.observation.metrics import METERS
+from modelpool.inference.resolution.lookup import with_database
+from modelpool.monitoring.history import prune_served, write_served
 from modelpool.monitoring.services import DatabaseMonitor
 from modelpool.server.addresses import allowed_hosts, public_prefix
 from modelpool.server.asgi import Front
@@ -49,7 +53,9 @@ class Application:
 
     def __init__(self, settings: Settings, *, home: conf.Home) -> None:
         server = settings.server
-        METERS.configure(max_models=server.metrics_max_models)
+        self._history = _history_writer(settings.serving, home)
+        journal = Journal(self._history.folder) if self._history else None
+        METERS.configure(max_models=server.metrics_max_models, journal=journal)
         self._tracer = start_tracing(settings.tracing, process="web")
         self.self_test = SelfTest(home.run_dir, start=start_of_parent())
         self.data_plane = DataPlane(
@@ -84,6 +90,8 @@ class Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         self.data_plane.start()
+        if self._history is not None:
+            self._history.start()
         self._test_isolation()
         vitals = asyncio.ensure_future(self._vitals())
         await send({"type": "lifespan.startup.complete"})
@@ -92,6 +100,8 @@ class Application:
         await asyncio.to_thread(self.self_test.close)
         await asyncio.to_thread(self.data_plane.close)
         METERS.close()
+        if self._history is not None:
+            await asyncio.to_thread(self._history.close)
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
         await send({"type": "lifespan.shutdown.complete"})
@@ -111,6 +121,17 @@ class Application:
         """Be not ready any more, ask clients to go elsewhere, and end streams that have no end."""
         self.leave()
         self.django.draining.set()
+
+
+def _history_writer(settings: ServingSettings, home: conf.Home) -> HistoryWriter | None:
+    """Return what writes down how much versions are asked, where that is wanted."""
+    hours_s, minutes_s = float(settings.history), float(settings.history_minutes)
+    if not hours_s:
+        return None
+    prune = with_database(partial(prune_served, minutes_s=minutes_s, hours_s=hours_s))
+    folder = home.path / "history"  # kept over starts: it holds what is not in the database yet
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return HistoryWriter(folder, with_database(write_served), prune=prune)
 
 
 class WebServer(uvicorn.Server):

@@ -13,6 +13,8 @@ from typing import Protocol
 from modelpool.core.metrics import catalogue
 from modelpool.core.metrics.admission import NOBODY, OTHER, Admission, ModelName
 from modelpool.core.metrics.families import DIRECTORY_VARIABLE, Family
+from modelpool.core.runtime.pool import PoolKey
+from modelpool.inference.observation.journal import Journal
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,10 @@ _OTHER: Labels = (OTHER, OTHER, OTHER, "")
 
 class Counted(Protocol):
     """What is counted of a route: whose model answered, and which version."""
+
+    @property
+    def key(self) -> PoolKey:
+        """The version among all tenants'; asked for where there is a journal."""
 
     @property
     def tenant(self) -> str:
@@ -123,9 +129,10 @@ class Meter:
     which has to wait for any thread that computes.
     """
 
-    def __init__(self, wire: str, labels: ModelLabels) -> None:
+    def __init__(self, wire: str, labels: ModelLabels, journal: Journal | None = None) -> None:
         self.wire = wire
         self._labels = labels
+        self._journal = journal
         self._tallies: dict[tuple[int, int], _Tally] = {}
 
     def count(self, route: Counted | None, status: int, seconds: float) -> None:
@@ -153,6 +160,8 @@ class Meter:
         self._labels.prepare((route.tenant, route.model) for route in routes if route is not None)
         for tally, times in waiting:
             self._add(_NOBODY if tally.route is None else self._labels.of(tally.route), tally.status, times)
+            if self._journal is not None and tally.route is not None:
+                self._journal.count(tally.route, tally.status, times)
 
     def _add(self, labels: Labels, status: int, values: list[float]) -> None:
         catalogue.PREDICTIONS.labels(self.wire, str(status), *labels).inc(len(values))
@@ -165,15 +174,16 @@ class Meters:
 
     def __init__(self) -> None:
         self._limit = MAX_MODELS
+        self._journal: Journal | None = None
         self._labels: ModelLabels | None = None
         self._meters: dict[str, Meter] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def configure(self, *, max_models: int) -> None:
-        """Say how many models have series of their own; before the first meter is asked for."""
-        self._limit = max_models
+    def configure(self, *, max_models: int, journal: Journal | None = None) -> None:
+        """Say how many models have series of their own, and where the history begins; before the first meter."""
+        self._limit, self._journal = max_models, journal
 
     @property
     def labels(self) -> ModelLabels:
@@ -189,13 +199,15 @@ class Meters:
                 self._stop.clear()
                 self._thread = threading.Thread(target=self._run, name="modelpool-metrics", daemon=True)
                 self._thread.start()
-            return self._meters.setdefault(wire, Meter(wire, self.labels))
+            return self._meters.setdefault(wire, Meter(wire, self.labels, self._journal))
 
     def flush(self) -> None:
         """Add up what is waiting in all meters."""
         with self._lock:
             for meter in self._meters.values():
                 meter.flush()
+            if self._journal is not None:
+                self._journal.settle()
 
     def close(self) -> None:
         """End the thread, and add up the rest."""
