@@ -244,6 +244,15 @@ class TestComparing:
         assert context["labels"] == ["yes", "7"]
         assert client.get(page, {"v": ["3", "4"], "label": "7"}).context["charts"][0].series[0].name == "v3"
 
+    def test_residuals_are_shares_of_the_rows(self, sign_in, pool, add):
+        add(pool, figures={"residuals": {"edges": [-1, 0, 1], "counts": [3, 1]}})
+        for broken in ({"edges": [0, 1], "counts": [1, 2]}, {"edges": ["x", 1], "counts": [1]}, "nothing"):
+            add(pool, figures={"residuals": broken, "feature_importance": broken})
+        page = address("model-compare", pool)
+        context = sign_in("viewer", pool.tenant).get(page, {"v": ["3", "4", "5", "6"]}).context
+        assert [series.points for series in context["charts"][0].series] == [[(-0.5, 0.75), (0.5, 0.25)]]
+        assert context["importance"] is None
+
     @pytest.mark.parametrize(
         "numbers", [[], ["1"], ["1", "1"], ["1", "x"], ["1", "99"], ["1", "2", "3", "4", "5", "6"], ["1", "9" * 40]]
     )

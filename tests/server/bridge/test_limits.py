@@ -25,7 +25,7 @@ _FILE = 2000 + (1 << 20)
         ("/api/v1/tenants/a/models/m/versions/1", "application/octet-stream", 10),
         ("/api/v1/tenants/a/models/m/predict", "text/csv", 500),
         ("/api/v1/tenants/a/models/m/aliases/x/predict", "application/json", 500),
-        ("/console/registry/registeredmodel/1/upload/", "multipart/form-data; boundary=x", _FILE),
+        ("/console/tenants/acme/models/churn/upload/", "multipart/form-data; boundary=x", _FILE),
         ("/console/login/", "application/x-www-form-urlencoded", 10),
         ("/api/v1/tenants", "application/octet-stream", 10),
         ("/nowhere", "", 10),

@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from django.utils.translation import gettext as _
 
 from modelpool.console.models.comparison import metric_lines, sections_of
-from modelpool.console.models.curves import curve_charts, curve_labels, importance_chart
+from modelpool.console.models.curves import curve_charts, curve_labels, importance_chart, residuals_chart
 from modelpool.console.models.places import chosen_versions, model_of, numbers_in
 from modelpool.console.models.pool import pool_of
 from modelpool.console.pages import TenantPage, tenant_page
@@ -34,6 +34,7 @@ def compare(page: TenantPage, model: str) -> HttpResponse:
     labels = curve_labels(versions)
     asked = page.request.GET.get("label", "")
     label = asked if asked in labels else next(iter(labels), "")
+    residuals = residuals_chart(versions)
     return page.render(
         "console/models/compare.html",
         title=_("Compare versions of %(name)s") % {"name": row.name},
@@ -47,7 +48,7 @@ def compare(page: TenantPage, model: str) -> HttpResponse:
         missing=[number for number in numbers if number not in {version.number for version in versions}],
         label=label,
         labels=labels,
-        charts=curve_charts(versions, label=label),
+        charts=[*curve_charts(versions, label=label), *([residuals] if residuals else [])],
         importance=importance_chart(versions),
     )
 

@@ -75,6 +75,22 @@ def importance_chart(versions: Sequence[ModelVersion]) -> Chart | None:
     )
 
 
+def residuals_chart(versions: Sequence[ModelVersion]) -> Chart | None:
+    """Return how far off the versions are, as the share of rows over the error, ``None`` where nobody knows it."""
+    series = [Series(f"v{version.number}", points=points) for version in versions if (points := _residuals(version))]
+    if not series:
+        return None
+    return Chart(
+        id="compared-residuals",
+        title=_("Residuals: the truth less the prediction"),
+        kind="line",
+        series=series,
+        x_title=_("Residual"),
+        y_title=_("Share of rows"),
+        y_min=0,
+    )
+
+
 def _chart(name: str, kind: Kind, versions: Sequence[ModelVersion], label: str) -> Chart | None:
     series = []
     for version in versions:
@@ -117,6 +133,17 @@ def _points(curve: dict[str, Any], kind: Kind) -> list[tuple[float, float]]:
         return []
     pairs = zip(xs, ys, strict=False)
     return [(float(x), float(y)) for x, y in pairs if isinstance(x, float | int) and isinstance(y, float | int)]
+
+
+def _residuals(version: ModelVersion) -> list[tuple[float, float]]:
+    """Return the middles of a histogram's bins, each with its share of the rows."""
+    figure = version.figures.get("residuals")
+    edges, counts = (figure.get("edges"), figure.get("counts")) if isinstance(figure, dict) else (None, None)
+    if not isinstance(edges, list) or not isinstance(counts, list) or len(edges) != len(counts) + 1:
+        return []
+    if not all(isinstance(one, float | int) for one in (*edges, *counts)) or not sum(counts):
+        return []
+    return [((edges[at] + edges[at + 1]) / 2, count / sum(counts)) for at, count in enumerate(counts)]
 
 
 def _importances(version: ModelVersion) -> dict[str, float]:

@@ -9,7 +9,6 @@ from modelpool.conf import Settings
 _UPLOADS = re.compile(
     r"/api/v1/tenants/[^/]+/(datasets|models/[^/]+/(train|versions))/?"
     r"|/console/tenants/[^/]+/(datasets|models/[^/]+)/upload/"
-    r"|/console/registry/registeredmodel/[^/]+/(upload|train)/"
     r"|/api/2\.0/mlflow-artifacts/.+"
 )
 _RESUMABLE = re.compile(r"/api/v1/tenants/[^/]+/uploads(/[^/]+)?/?")
