@@ -218,3 +218,18 @@ def test_a_setting_is_found(visit: Visits) -> None:
     row = page.get_by_role("row").filter(has_text="jobs.timeout")
     expect(row).to_contain_text("1 h")
     expect(row).to_contain_text("default")
+
+
+def test_lists_that_are_empty_teach_the_next_step(visit: Visits) -> None:
+    page = visit("olga")
+    for path, advice in {
+        "operate/audit/?actor=nobody": "must be written as they stand in the trail",
+        "operate/tenants/?q=nobody": "Search by a part of the name",
+        "operate/people/?q=nobody": "Search by a part of the name",
+        "operate/jobs/?tenant=nobody": "must be written in full",
+        "operate/settings/?q=nobody": "Search by a part of the key",
+        "tenants/umbrella/keys/": "Make the first key",
+    }.items():
+        page.goto(f"/console/{path}")
+        expect(page.get_by_role("main")).to_contain_text(advice)
+        check_accessible(page)

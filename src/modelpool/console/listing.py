@@ -54,8 +54,8 @@ class Shown(Generic[M]):
 
     @property
     def is_filtered(self) -> bool:
-        """Whether anything but an order is asked for."""
-        return any(name != "ordering" for name in self.asked)
+        """Whether anything but an order is asked for, or something that cannot be."""
+        return bool(self.error) or any(name != "ordering" for name in self.asked)
 
     @property
     def question(self) -> str:

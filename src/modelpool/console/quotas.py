@@ -11,6 +11,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from modelpool import conf
+from modelpool.console.templatetags.console_tags import readable_bytes
 from modelpool.registry.models import RegisteredModel
 from modelpool.storage.models import Artifact
 from modelpool.storage.quotas import storage_quota, storage_used
@@ -63,11 +64,19 @@ def limits_of(tenant: Tenant) -> list[Limit]:
         _said(_("Predictions"), _rate_text(tenant), is_own=tenant.predictions_per_second is not None),
         _said(_("Datasets are kept"), _days_text(tenant), is_own=tenant.dataset_days is not None),
         _said(_("Store of new files"), tenant.store, is_own=True),
+        _said(_("Files lie in"), _stores_text(tenant), is_own=True),
     ]
 
 
 def _said(title: str, text: str, *, is_own: bool) -> Limit:
     return Limit(title, None, None, "text", is_own=is_own, text=text)
+
+
+def _stores_text(tenant: Tenant) -> str:
+    """Name the stores with what lies in each: files stay where they were when the tenant gets another."""
+    stored = Artifact.objects.for_tenant(tenant).filter(state=Artifact.State.READY).order_by()
+    rows = stored.values_list("store").annotate(total=Sum("size_bytes")).order_by("store")
+    return ", ".join(f"{store} ({readable_bytes(total)})" for store, total in rows) or _("no store yet")
 
 
 def _rate_text(tenant: Tenant) -> str:
