@@ -8,7 +8,8 @@ from modelpool.console.administration import audit as administration_audit
 from modelpool.console.administration import keys, members, preferences
 from modelpool.console.datasets import listing as dataset_list
 from modelpool.console.datasets import page as dataset_page
-from modelpool.console.home import home, tenant_home, tenants
+from modelpool.console.first_run import add_sample
+from modelpool.console.home import home, live, serving, tenant_home, tenants
 from modelpool.console.models import actions as model_actions
 from modelpool.console.models import compare as model_compare
 from modelpool.console.models import copying as model_copying
@@ -38,6 +39,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("welcome/<str:uid>/<str:token>/", welcome, name="welcome"),
     path("tenants/", tenants, name="tenants"),
     path("tenants/<str:tenant>/", tenant_home, name="tenant"),
+    path("tenants/<str:tenant>/live/", live, name="tenant-live"),
+    path("tenants/<str:tenant>/serving/", serving, name="tenant-serving"),
+    path("tenants/<str:tenant>/sample/", add_sample, name="tenant-sample"),
     # models
     path("tenants/<str:tenant>/new-model/", model_edit.new_model, name="model-new"),
     path("tenants/<str:tenant>/models/", model_list.models, name="models"),

@@ -87,8 +87,18 @@ class Served:
     requests: int
     refused: int
     errors: int
-    p50: float | None
-    p95: float | None
+    by_time: tuple[int, ...]
+    """Answers with 200 by how long they took; see :mod:`modelpool.core.served`."""
+
+    @property
+    def p50(self) -> float | None:
+        """What half of the answers took at most."""
+        return quantile(self.by_time, 0.5)
+
+    @property
+    def p95(self) -> float | None:
+        """What 95 of a hundred answers took at most."""
+        return quantile(self.by_time, 0.95)
 
 
 def served(
@@ -121,6 +131,5 @@ def was_served(tenant: Tenant, *, seconds: int = HOUR) -> bool:
 
 
 def _served(start: datetime, sums: Mapping[str, int]) -> Served:
-    times = [sums.get(name, 0) for name in TIME_FIELDS]
-    asked, refused, errors = (sums.get(name, 0) for name in ("requests", "refused", "errors"))
-    return Served(start, asked, refused, errors, quantile(times, 0.5), quantile(times, 0.95))
+    requests, refused, errors = (sums.get(name, 0) for name in ("requests", "refused", "errors"))
+    return Served(start, requests, refused, errors, tuple(sums.get(name, 0) for name in TIME_FIELDS))
