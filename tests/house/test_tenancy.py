@@ -9,7 +9,7 @@ from tests.house.source import SourceFile, package_files
 # Who may, and why. Each entry is one file; a folder ends with a slash.
 _MAY_READ_UNSCOPED = {
     "src/modelpool/tenants/": "defines it, and looks keys up by digest before the tenant is known",
-    "src/modelpool/console/": "the admin's own querysets, scoped in one place: console/scoping.py",
+    "src/modelpool/console/": "operators' pages of all tenants, and the list of a person's own; see console/pages.py",
     "src/modelpool/storage/sweeping.py": "maintenance: the sweep compares whole stores with whole tables",
     "src/modelpool/storage/replicas.py": "maintenance: the sweep removes copies that were left, whoever's they are",
     "src/modelpool/storage/unfinished.py": "maintenance: the sweep drops expired uploads, whoever's they are",
