@@ -111,16 +111,17 @@ def _text(value: Any) -> str:
 
 def _signature(stored: Mapping[str, Any]) -> dict[str, str]:
     """Return what goes in and out by name, each in a few words."""
-    found = {f"{_('in')}: {spec['name']}": _spec(spec) for spec in stored.get("inputs", [])}
-    found |= {f"{_('out')}: {spec['name']}": _spec(spec) for spec in stored.get("outputs", [])}
+    goes_in, comes_out = _("in: %(name)s"), _("out: %(name)s")
+    found = {goes_in % {"name": spec["name"]}: _spec(spec) for spec in stored.get("inputs", [])}
+    found |= {comes_out % {"name": spec["name"]}: _spec(spec) for spec in stored.get("outputs", [])}
     classes = stored.get("classes")
     return {**found, _("classes"): ", ".join(str(one) for one in classes)} if classes else found
 
 
 def _spec(spec: Mapping[str, Any]) -> str:
     shape = "×".join("n" if size < 0 else str(size) for size in spec.get("shape", [-1]))
-    optional = f", {_('may be missing')}" if spec.get("nullable") else ""
-    return f"{spec.get('dtype')} [{shape}]{optional}"
+    said = f"{spec.get('dtype')} [{shape}]"
+    return _("%(type)s, may be missing") % {"type": said} if spec.get("nullable") else said
 
 
 def _origin(version: ModelVersion, job: TrainingJob | None) -> dict[str, Any]:
@@ -138,5 +139,5 @@ def _origin(version: ModelVersion, job: TrainingJob | None) -> dict[str, Any]:
         "SHA-256": f"{version.sha256[:12]}…",
         _("made by"): version.created_by,
         _("description"): version.description,
-        **{f"{_('tag')}: {name}": value for name, value in version.tags.items()},
+        **{_("tag: %(name)s") % {"name": name}: value for name, value in version.tags.items()},
     }
