@@ -51,6 +51,11 @@ def tenant_charts(tenant: Tenant, *, period: str = "hour") -> ServingCharts:
     return _charts(_spans(tenant, period=period), period=period, id="serving")
 
 
+def installation_charts(*, period: str = "hour") -> ServingCharts:
+    """Return the charts of all models of all tenants."""
+    return _charts(_spans(None, period=period), period=period, id="installation-serving")
+
+
 def model_charts(model: RegisteredModel, *, period: str = "hour") -> ServingCharts:
     """Return the charts of all versions of a model."""
     return _charts(_spans(model.tenant, model=model, period=period), period=period, id="model-serving")
@@ -67,7 +72,7 @@ def period_of(asked: str) -> str:
     return asked if asked in PERIODS else "hour"
 
 
-def _spans(tenant: Tenant, *, period: str, **of: Any) -> list[Served]:
+def _spans(tenant: Tenant | None, *, period: str, **of: Any) -> list[Served]:
     """The minute that is under way is left out: it would look like a fall."""
     if period == "day":
         return served(tenant, spans=_HOURS, seconds=HOUR, **of)

@@ -102,7 +102,7 @@ class Served:
 
 
 def served(
-    tenant: Tenant,
+    tenant: Tenant | None,
     *,
     model: RegisteredModel | None = None,
     version: int | None = None,
@@ -111,13 +111,15 @@ def served(
 ) -> list[Served]:
     """Return what a tenant, one of its models, or a version of that was asked, in each of the last ``spans`` spans.
 
+    Without a tenant it is what all were asked, for operators.
     ``seconds`` is :data:`~modelpool.core.served.MINUTE` or :data:`~modelpool.core.served.HOUR`; the last span is under
     way. However many models there are, the database adds them up: one row is read for each span.
     """
     now = int(timezone.now().timestamp())
     last = now - now % seconds
     starts = [datetime.fromtimestamp(last - back * seconds, UTC) for back in reversed(range(spans))]
-    rows = ServedSpan.objects.for_tenant(tenant).filter(seconds=seconds, start__gte=starts[0])
+    rows = ServedSpan.unscoped.all() if tenant is None else ServedSpan.objects.for_tenant(tenant)
+    rows = rows.filter(seconds=seconds, start__gte=starts[0])
     rows = rows if model is None else rows.filter(model=model)
     rows = rows if version is None else rows.filter(version=version)
     sums = {name: Sum(name) for name in ("requests", "refused", "errors", *TIME_FIELDS)}

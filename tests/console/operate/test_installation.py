@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from modelpool.monitoring.models import LoadedVersion, ServingProcess, VersionUse
+from modelpool.monitoring.models import LoadedVersion, ServedSpan, ServingProcess, VersionUse
 from modelpool.registry.quarantine import quarantine_version
 from modelpool.tenants import services
 from modelpool.training.models import JobWorker, TrainerProblem, TrainingJob
@@ -134,7 +134,12 @@ def test_figures_add_up_requests_and_storage(sign_in, pool, foreign_pool):
     today = timezone.now().date()
     for one in (pool, foreign_pool):
         VersionUse.unscoped.create(tenant=one.tenant, version=one.versions[0], day=today, requests=21)
+        start = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=5)
+        ServedSpan.unscoped.create(
+            tenant=one.tenant, source=uuid4(), seconds=60, start=start, model=one.model, version=1, requests=4, errors=1
+        )
     context = sign_in("operator").get(page("figures")).context
+    assert (context["serving"].n_requests, context["serving"].n_errors) == (8, 2)
     assert context["requests"].series[0].values[-1] == 42
     (row,) = context["stores"]
     assert (row["store"], row["n"]) == ("default", 6)

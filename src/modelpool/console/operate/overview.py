@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from modelpool.console.charts import Chart, Series
 from modelpool.console.operate.machines import Machine, machines
 from modelpool.console.pages import Page, operator_page
+from modelpool.console.serving_charts import installation_charts, period_of
 from modelpool.monitoring.models import VersionUse
 from modelpool.monitoring.querysets import USE_DAYS
 from modelpool.registry.models import ModelVersion
@@ -47,13 +48,16 @@ def overview(page: Page) -> HttpResponse:
     context = _now()
     if page.is_fragment:
         return page.fragment("console/operate/overview_live.html", **context)
-    return page.render("console/operate/overview.html", title=_("Overview"), **context)
+    period = period_of(page.request.GET.get("period", ""))
+    return page.render("console/operate/overview.html", title=_("Overview"), period=period, **context)
 
 
 @operator_page
 def figures(page: Page) -> HttpResponse:
-    """Show requests by day, and what is stored where."""
-    return page.fragment("console/operate/overview_figures.html", requests=_requests(), stores=_stores())
+    """Show what all tenants' models were asked, lately and by day, and what is stored where."""
+    serving = installation_charts(period=period_of(page.request.GET.get("period", "")))
+    context = {"serving": serving, "requests": _requests(), "stores": _stores()}
+    return page.fragment("console/operate/overview_figures.html", **context)
 
 
 def _now() -> dict[str, Any]:
