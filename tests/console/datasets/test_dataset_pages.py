@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from msgspec import structs
 
+from modelpool import conf
 from modelpool.storage.models import Artifact, Upload
 from modelpool.storage.resumable import append, begin_upload
 from modelpool.training.models import Dataset
@@ -57,6 +59,47 @@ def test_an_upload_that_cannot_be_used_says_why_and_makes_nothing(sign_in, tenan
                             follow=True).text  # fmt: skip
         assert words in text, form
     assert not Dataset.objects.for_tenant(tenant).exists()
+
+
+@pytest.fixture
+def sources(monkeypatch):
+    """A query with a parameter and a store, of which the operator lets ``acme`` use both."""
+    sql = conf.SqlSourceSettings(
+        url="sqlite:////nowhere", query="select :year", parameters=("year",), tenants=("acme",)
+    )
+    store = conf.StoreSourceSettings(store="default", tenants=("*",))
+    datasets = structs.replace(conf.settings().datasets, sources={"sales": sql, "lake": store})
+    settings = structs.replace(conf.settings(), datasets=datasets)
+    monkeypatch.setattr(conf, "settings", lambda: settings)
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_table_is_fetched_from_a_source_that_the_operator_allows(sign_in, tenant):
+    browser = sign_in("scientist", tenant)
+    text = browser.get(at("datasets", tenant)).text
+    assert 'name="parameter.year"' in text
+    assert 'name="object"' in text
+    browser.post(at("dataset-fetch", tenant), {"source": "sales", "parameter.year": "2024", "name": "S"})
+    answer = browser.post(at("dataset-fetch", tenant), {"source": "lake", "object": "2024/flats.csv.gz"})
+    found = {one.name: one for one in Dataset.objects.for_tenant(tenant)}
+    assert found["S"].origin == {"source": "sales", "parameters": {"year": 2024}}
+    assert found["flats.csv.gz"].origin == {"source": "lake", "object": "2024/flats.csv.gz"}
+    text = browser.get(answer["Location"]).text
+    assert "A worker fetches the table" in text
+    assert "No job worker is running" in text
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_request_that_no_source_takes_says_why(sign_in, other_tenant):
+    browser, address = sign_in("scientist", other_tenant), at("dataset-fetch", other_tenant)
+    assert "parameter.year" not in browser.get(at("datasets", other_tenant)).text
+    for form, words in [
+        ({"source": "sales", "parameter.year": "1"}, "choose one of the sources"),
+        ({"source": "lake", "object": "../secrets"}, "must be the path of a file"),
+        ({}, "choose one of the sources"),
+    ]:
+        assert words in browser.post(address, form, follow=True).text
+    assert not Dataset.objects.for_tenant(other_tenant).exists()
 
 
 def test_the_list_shows_the_quota_searches_and_renews_itself_while_one_is_read(sign_in, pool):

@@ -107,6 +107,7 @@ def test_starting_queues_a_job_with_what_was_typed(sign_in, tenant, described):
         ({"target": "rigth"}, "There is no column &#x27;rigth&#x27;"),
         ({"trainer": "wizard"}, "wizard"),
         ({"activate": "sometimes"}, "activate"),
+        ({"trainer": "wiz\0ard", "target": "le\0ft"}, "wizard"),
     ],
 )
 def test_what_is_wrong_comes_back_beside_what_was_typed(sign_in, tenant, described, typed, advice):

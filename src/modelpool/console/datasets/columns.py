@@ -28,6 +28,11 @@ class Described:
         """The most frequent values with their counts."""
         return [(str(value), int(count)) for value, count in (self.facts.get("top") or ())[:_TOP]]
 
+    @property
+    def figures(self) -> list[str]:
+        """The least, mean and most, as people read them; dashes where the column has none."""
+        return [_short(self.facts.get(name)) for name in ("min", "mean", "max")]
+
 
 def described(dataset: Dataset) -> list[Described]:
     """Return the first columns of the table; none while no worker has read it."""
@@ -44,3 +49,10 @@ def _describe(facts: Mapping[str, Any], *, n_rows: int) -> Described:
     bars = tuple((round(at * width, 2), round(_HEIGHT * count / most, 2)) for at, count in enumerate(counts))
     title = f"5 %, 25 %, 50 %, 75 %, 95 %: {', '.join(f'{q:.6g}' for q in spread['quantiles'])}" if spread else ""
     return Described(facts, bars, round(width * 0.9, 2), title, missing_share)
+
+
+def _short(value: Any) -> str:
+    """Write a number with six digits, and a moment without seconds, or as a day where it is midnight."""
+    if isinstance(value, str):
+        return value[:10] if value[10:19] == "T00:00:00" else value[:16].replace("T", " ")
+    return f"{value:,.6g}" if isinstance(value, int | float) else "–"

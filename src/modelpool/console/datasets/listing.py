@@ -78,7 +78,7 @@ def upload(page: TenantPage) -> HttpResponse:
         chunks=sent.chunks,
         format=data_format_of(media_type=sent.media_type, filename=sent.filename),
         filename=sent.filename,
-        name=posted.get("name", ""),
+        name=posted.get("name", "").replace("\x00", "").strip(),
         actor=page.actor,
         in_transaction=sent.taken,
         replaces_bytes=sent.replaces_bytes,
@@ -100,7 +100,7 @@ def fetch(page: TenantPage) -> HttpResponse:
         source=name,
         parameters={one: _plain(posted[f"parameter.{one}"]) for one in names if f"parameter.{one}" in posted},
         path=posted.get("object", "").strip(),
-        name=posted.get("name", "").strip(),
+        name=posted.get("name", "").replace("\x00", "").strip(),
         actor=page.actor,
     )
     messages.success(page.request, _("A worker fetches %(name)s now.") % {"name": dataset})

@@ -92,7 +92,8 @@ def _progress(row: TrainingJob) -> dict[str, Any]:
 
 
 def _seconds(start: datetime, end: datetime | None) -> float:
-    return max(0.0, ((end or timezone.now()) - start).total_seconds())
+    seconds = max(0.0, ((end or timezone.now()) - start).total_seconds())
+    return seconds if end else round(seconds)
 
 
 def _ahead(row: TrainingJob) -> int:

@@ -92,8 +92,8 @@ class ParamsForm:
         """Return the value, ``None`` where nothing was typed; raise ``ValueError`` with advice."""
         assert self.posted is not None
         if one.kind == "columns":
-            return self.posted.getlist(one.key) or None
-        text = self.posted.get(one.key, "").strip()
+            return [name.replace("\x00", "") for name in self.posted.getlist(one.key)] or None
+        text = self.posted.get(one.key, "").replace("\x00", "").strip()
         if not text:
             if one.is_required:
                 raise ValueError(_("This trainer needs a value here."))

@@ -85,7 +85,7 @@ def start(page: TenantPage) -> HttpResponse:
     """Start the training and go to the page of the job; complaints come back beside the fields."""
     posted = page.request.POST
     choice = _choice(page, posted, None)
-    choice.activate = posted.get("activate", "")
+    choice.activate = _text(posted, "activate")
     job = _submit(page, choice)
     if job is None:
         return _show_settings(page, choice, status=422)
@@ -128,9 +128,9 @@ def _choice(page: TenantPage, asked: QueryDict, again: TrainingJob | None) -> Ch
     offered = list(trainers())
     target = asked.get("target")
     column = next((one for one in found if one.name == target), None)
-    trainer = asked.get("trainer") or suggest_trainer(column.task if column else "none", offered)
+    trainer = _text(asked, "trainer") or suggest_trainer(column.task if column else "none", offered)
     is_sent = page.request.method == "POST"
-    model = asked.get("model", "").strip() or ("" if is_sent else _model_name(dataset))
+    model = _text(asked, "model") or ("" if is_sent else _model_name(dataset))
     choice = Choice(dataset, target, trainer, model, found=found)
     if again is not None:
         choice.activate = again.activate
@@ -146,7 +146,7 @@ def _choice(page: TenantPage, asked: QueryDict, again: TrainingJob | None) -> Ch
 
 
 def _show_data(page: TenantPage) -> TemplateResponse:
-    search = page.request.GET.get("q", "").strip()
+    search = _text(page.request.GET, "q")
     rows = Dataset.objects.for_tenant(page.tenant).defer("preview", "columns").order_by("-created_at")
     if search:
         rows = rows.filter(name__icontains=search)
@@ -232,6 +232,11 @@ def _has_failed(dataset: Dataset) -> bool:
 def _preview(dataset: Dataset) -> dict[str, Any] | None:
     preview = dataset.preview
     return {"columns": preview["columns"], "rows": preview["rows"][:_PREVIEW_ROWS]} if preview else None
+
+
+def _text(asked: QueryDict, name: str) -> str:
+    """Return what was typed, without the character that databases refuse."""
+    return asked.get(name, "").replace("\x00", "").strip()
 
 
 def _dataset_of(page: TenantPage, text: str) -> Dataset:

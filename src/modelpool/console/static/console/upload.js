@@ -44,7 +44,8 @@ class Field {
     on("data-upload-pause", () => this.pause());
     on("data-upload-resume", () => this.resume());
     on("data-upload-cancel", () => this.cancel());
-    this.input.addEventListener("change", () => this.chosen());
+    /* Caught on its way down: unfold's own script knows file fields of its forms only, and fails at others. */
+    this.root.addEventListener("change", (event) => { event.stopPropagation(); this.chosen(); }, true);
     this.form.addEventListener("submit", (event) => this.submitted(event));
     for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
       this.root.addEventListener(name, (event) => this.dragged(event));
