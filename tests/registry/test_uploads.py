@@ -181,6 +181,9 @@ _COLUMN = {"name": "x", "dtype": "float32", "shape": [-1]}
      ({"activate": "yes"}, "metadata.activate"), ({"signature": {"inputs": 1}}, "metadata.signature.inputs"),
      ({"format": "pickle"}, "metadata.format"), ({"format": "sklearn"}, "metadata.format"), ([], "metadata"),
      ({"description": 5}, "metadata.description"), ({"params": {"a": "x" * 300_000}}, "metadata.params"),
+     ({"figures": []}, "metadata.figures"), ({"figures": {"roc": [1]}}, "metadata.figures.roc"),
+     ({"figures": {"a": {"x": "y" * 1_100_000}}}, "metadata.figures"),
+     ({"figures": {str(name): {} for name in range(101)}}, "metadata.figures"),
      ({"signature": {"inputs": [], "outputs": [_COLUMN]}}, "metadata.signature.inputs"),
      ({"signature": {"inputs": [_COLUMN], "outputs": []}}, "metadata.signature.outputs"),
      ({"signature": {"inputs": [_COLUMN], "outputs": [_COLUMN, _COLUMN]}}, "metadata.signature.outputs"),
@@ -196,6 +199,11 @@ def test_wrong_metadata_is_named_before_anything_is_stored(
         upload(onnx_file, metadata=metadata)
     assert caught.value.errors[0].field == field
     assert not Artifact.unscoped.exists()
+
+
+def test_figures_come_with_an_upload(upload: Upload, onnx_file: bytes) -> None:
+    figures = {"confusion_matrix": {"labels": ["a"], "matrix": [[3]]}, "mine": {"x": [1.0, float("nan")]}}
+    assert upload(onnx_file, metadata={"figures": figures}).figures == {**figures, "mine": {"x": [1.0, None]}}
 
 
 def test_limits_and_digests(

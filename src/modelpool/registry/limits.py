@@ -21,6 +21,8 @@ MAX_METRICS = 1000
 MAX_METRIC_NAME_CHARS = 250
 MAX_PRIMARY_METRIC_CHARS = 64
 MAX_PARAMS_BYTES = 262_144
+MAX_FIGURES = 100
+MAX_FIGURES_BYTES = 1 << 20
 MAX_TENSORS = 10_000
 MAX_TENSOR_NAME_CHARS = 250
 MAX_DIMENSIONS = 16
@@ -72,6 +74,22 @@ def check_params(params: object, *, field: str = "params") -> dict[str, Any]:
     cleaned: dict[str, Any] = clean_json(params)
     if len(msgspec.json.encode(cleaned)) > MAX_PARAMS_BYTES:
         raise InvalidField(field, f"is longer than {MAX_PARAMS_BYTES} bytes as JSON.")
+    return cleaned
+
+
+def check_figures(figures: object, *, field: str = "figures") -> dict[str, Any]:
+    """Return plots as data by name, objects of at most :data:`MAX_FIGURES_BYTES` together, cleaned."""
+    if not isinstance(figures, Mapping):
+        raise InvalidField(field, "must be an object of objects.")
+    if len(figures) > MAX_FIGURES:
+        raise InvalidField(field, f"has {len(figures)} entries; at most {MAX_FIGURES} are kept.")
+    for name, figure in figures.items():
+        _check_metric_name(name, field=field)
+        if not isinstance(figure, Mapping):
+            raise InvalidField(f"{field}.{name}", "must be an object.")
+    cleaned: dict[str, Any] = clean_json(figures)
+    if len(msgspec.json.encode(cleaned)) > MAX_FIGURES_BYTES:
+        raise InvalidField(field, f"is longer than {MAX_FIGURES_BYTES} bytes as JSON; send fewer points.")
     return cleaned
 
 

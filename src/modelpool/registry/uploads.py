@@ -24,7 +24,14 @@ from modelpool.core.formats.registry import HEAD_BYTES
 from modelpool.core.runtime.jail.guard import Guard
 from modelpool.core.runtime.process.isolation import Inspection, ModelHost
 from modelpool.core.signature import ModelSignature
-from modelpool.registry.limits import check_description, check_metrics, check_params, check_signature, check_tags
+from modelpool.registry.limits import (
+    check_description,
+    check_figures,
+    check_metrics,
+    check_params,
+    check_signature,
+    check_tags,
+)
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.pools import delete_model_if_unused, find_model, get_or_create_model, store_of
 from modelpool.registry.versions import NewVersion, register_version
@@ -44,6 +51,7 @@ class UploadMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     signature: ModelSignature | None = None
     metrics: dict[str, Any] = {}
     params: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     tags: dict[str, Any] = {}
     description: str = ""
     activate: Literal["always", "never", "if_better"] | None = None
@@ -71,6 +79,7 @@ def read_metadata(metadata: object) -> UploadMetadata:
     check_tags(checked.tags, field="metadata.tags")
     check_metrics(checked.metrics, field="metadata.metrics")
     check_params(checked.params, field="metadata.params")
+    check_figures(checked.figures, field="metadata.figures")
     check_description(checked.description, field="metadata.description")
     if checked.signature is not None:
         check_signature(checked.signature, field="metadata.signature")
@@ -222,6 +231,7 @@ def _new_version(artifact: Artifact, metadata: UploadMetadata, found: Inspection
         signature=found.signature,
         metrics=metadata.metrics,
         params=metadata.params,
+        figures=metadata.figures,
         tags=metadata.tags,
         description=metadata.description,
     )

@@ -118,8 +118,8 @@ def proof_of(version: ModelVersion) -> Proof:
 def _equal(parity: Mapping[str, Any]) -> str:
     rows = int(parity.get("rows") or 0)
     text = ngettext(
-        "Proved equal: on %(rows)d row of the training data the compiled form answers as the estimator does.",
-        "Proved equal: on %(rows)d rows of the training data the compiled form answers as the estimator does.",
+        "Proved equal: on %(rows)d row like those of the training the compiled form answers as the estimator does.",
+        "Proved equal: on %(rows)d rows like those of the training the compiled form answers as the estimator does.",
         rows,
     ) % {"rows": rows}
     difference, labels = parity.get("max_abs_diff"), parity.get("labels_equal")

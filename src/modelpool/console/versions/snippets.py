@@ -51,11 +51,13 @@ def snippets_of(call: Call) -> list[Snippet]:
 
 
 def _curl(call: Call) -> str:
+    parsed = _parsed(call)
+    body = call.body if parsed is None else json.dumps(parsed, indent=2, ensure_ascii=False)
     return (
         f"curl {shlex.quote(call.url)} \\\n"
         f'  -H "Authorization: Bearer ${KEY_VARIABLE}" \\\n'
         f"  -H 'Content-Type: {call.content_type}' \\\n"
-        f"  --data-binary {f'@{call.file}' if call.file else shlex.quote(call.body)}\n"
+        f"  --data-binary {f'@{call.file}' if call.file else shlex.quote(body)}\n"
     )
 
 

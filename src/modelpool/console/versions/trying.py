@@ -232,7 +232,7 @@ def _answer(raw: bytes, *, seconds: float) -> Answer:
 
 
 def _answered(number: int, prediction: Any, classes: Sequence[Any], probabilities: Any) -> AnsweredRow:
-    said = prediction if isinstance(prediction, str) else json.dumps(prediction, ensure_ascii=False)
+    said = _said(prediction)
     if not isinstance(probabilities, list):
         return AnsweredRow(number + 1, said, [])
     labels = classes if len(classes) == len(probabilities) else range(len(probabilities))
@@ -243,3 +243,10 @@ def _answered(number: int, prediction: Any, classes: Sequence[Any], probabilitie
     ]
     found.sort(key=lambda one: -one.probability)
     return AnsweredRow(number + 1, said, found[:_MOST_CLASSES], max(0, len(found) - _MOST_CLASSES))
+
+
+def _said(prediction: Any) -> str:
+    """Write a prediction as people read it; the answer as JSON has all digits."""
+    if isinstance(prediction, float):
+        return f"{prediction:.6g}" if abs(prediction) < 1e6 else f"{prediction:,.0f}"
+    return prediction if isinstance(prediction, str) else json.dumps(prediction, ensure_ascii=False)

@@ -36,13 +36,14 @@ class VersionFromUpload(Body, frozen=True):
     signature: dict[str, Any] | None = None
     metrics: dict[str, Any] = {}
     params: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     tags: dict[str, Any] = {}
     description: str = ""
     activate: Literal["always", "never", "if_better"] | None = None
 
     def metadata(self) -> dict[str, Any]:
         """Return what is said about the file."""
-        names = ("format", "signature", "metrics", "params", "tags", "description", "activate")
+        names = ("format", "signature", "metrics", "params", "figures", "tags", "description", "activate")
         return {name: getattr(self, name) for name in names}
 
 

@@ -1,6 +1,7 @@
 /* Draws every <canvas data-chart="id">: the JSON of that id says what, theme.css in which colours. */
-const SERIES = ["primary-600", "base-500", "primary-300", "base-800", "primary-800", "base-300"];
-const DARK_SERIES = ["primary-400", "base-400", "primary-700", "base-200", "primary-200", "base-600"];
+const SERIES = ["primary-600", "base-500", "primary-900", "base-800", "primary-500", "base-600"];
+const DARK_SERIES = ["primary-400", "base-400", "primary-200", "base-100", "primary-500", "base-300"];
+const DASHES = [[], [], [8, 3], [8, 3], [2, 3], [2, 3]]; /* so that lines differ in more than their colour */
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -29,7 +30,7 @@ function dataset(one, position, spec, palette) {
     backgroundColor: spec.kind.endsWith("bar") ? colour : `color-mix(in oklab, ${colour} 18%, transparent)`,
     fill: one.filled,
     borderWidth: one.muted ? 1 : 2,
-    borderDash: one.muted ? [4, 4] : [],
+    borderDash: one.muted ? [4, 4] : DASHES[position % DASHES.length],
     pointRadius: radius(one, spec),
     showLine: !one.marked && (spec.kind !== "scatter" || one.muted),
     order: one.marked ? -1 : 0,
