@@ -61,6 +61,7 @@ class TestActivating:
         page = send(client, "model-activate", pool, number=2).content.decode()
         assert active_number(pool) == 2
         assert "Undo: back to version 1" in page
+        assert "activated=2" not in page
         assert "Rolled back: version 1" in send(client, "model-rollback", pool, number=1).content.decode()
         assert active_number(pool) == 1
         assert AuditEvent.objects.filter(action="version.activate", actor_label="ann").count() == 2

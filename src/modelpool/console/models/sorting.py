@@ -11,6 +11,7 @@ from django.core.paginator import Page, Paginator
 from django.http import HttpRequest
 
 PAGE_ROWS = 50
+_OF_ONE_VIEW = ("page", "activated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ def _heading(request: HttpRequest, column: Column, order: str) -> Heading:
 
 
 def address_with(request: HttpRequest, **changes: str) -> str:
-    """Return the query of the page with changes, from its first page on; fields that are empty ask nothing."""
-    asked = {name: value for name, value in request.GET.items() if value and name != "page"}
+    """Return the query of the page with changes, from its first page on and without news; empty fields ask nothing."""
+    asked = {name: value for name, value in request.GET.items() if value and name not in _OF_ONE_VIEW}
     return f"?{urlencode({**asked, **changes})}"
 
 
