@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.migrated import bring_tables
 from tests.servers.processes import die_with_parent
+from tests.servers.processes import inherited_environment as inherited_environment  # noqa: PLC0414  of commands, too
 
 _READY = re.compile(r"Modelpool is ready: (\S+)")
 _READY_DEADLINE_S = 60.0
@@ -47,6 +48,7 @@ def serve_modelpool(
     if database_url is not None:
         with (home / "modelpool.toml").open("a", encoding="utf-8") as settings:
             settings.write(f'[database]\nurl = "{database_url}"\n')
+    bring_tables(home)
     log_file = home.with_name(f"{home.name}.log")
     command = [sys.executable, "-P", "-m", "modelpool", "serve", "--port", "0", "--home", str(home), *arguments]
     with log_file.open("wb") as log:
@@ -63,12 +65,6 @@ def serve_modelpool(
         yield ServedModelpool(_wait_until_ready(process, log_file), home, process, log_file)
     finally:
         _stop(process)
-
-
-def inherited_environment() -> dict[str, str]:
-    """Return our environment without what concerns the tests' own home and database."""
-    own = ("MODELPOOL_", "DJANGO_", "PYTEST_", "PROMETHEUS_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log_file: Path) -> str:

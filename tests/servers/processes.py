@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 
 _PR_SET_PDEATHSIG = 1
@@ -15,3 +16,9 @@ def die_with_parent() -> None:
     To PostgreSQL SIGQUIT means to end at once, with all its children; for other programs it is deadly as well.
     """
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return our environment without what concerns the tests' own home and database."""
+    own = ("MODELPOOL_", "DJANGO_", "PYTEST_", "PROMETHEUS_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
