@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 Points = list[tuple[float, float]]
+_MOST_NUMBERS = 1000
+MOST_POINTS = 500
+"""More points of a curve tell the eye nothing."""
 
 
 def figure_of(figures: Any, name: str) -> Mapping[str, Any]:
@@ -37,17 +40,21 @@ def number(value: Any) -> float | None:
 
 
 def numbers(values: Any) -> list[float]:
-    """Return a list of finite numbers, empty where one is none."""
-    found = [number(value) for value in values] if isinstance(values, list) else []
+    """Return a list of finite numbers, empty where one is none, or where there are more than anybody looks at."""
+    is_list = isinstance(values, list) and len(values) <= _MOST_NUMBERS
+    found = [number(value) for value in values] if is_list else []
     return [] if None in found else [value for value in found if value is not None]
 
 
 def pairs(xs: Any, ys: Any) -> Points:
-    """Return the points of two lists, those left out that lack a number."""
+    """Return the points of two lists, those left out that lack a number; of many :data:`MOST_POINTS`, both ends too."""
     if not isinstance(xs, list) or not isinstance(ys, list):
         return []
     both = ((number(x), number(y)) for x, y in zip(xs, ys, strict=False))
-    return [(x, y) for x, y in both if x is not None and y is not None]
+    found = [(x, y) for x, y in both if x is not None and y is not None]
+    if len(found) <= MOST_POINTS:
+        return found
+    return [found[round(at * (len(found) - 1) / (MOST_POINTS - 1))] for at in range(MOST_POINTS)]
 
 
 def importances_of(figures: Any) -> dict[str, float]:

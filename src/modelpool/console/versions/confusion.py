@@ -14,7 +14,7 @@ MOST_CLASSES = 15
 """More in one table are not read; the rest is summed up."""
 LEVELS = 8
 """Shades of the heat table, besides none: ``mp-heat-1`` to ``mp-heat-8`` in ``versions.css``."""
-_MOST_STORED = 1000
+_MOST_STORED = 200
 
 Counts = list[list[int]]
 

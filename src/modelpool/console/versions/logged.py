@@ -23,7 +23,7 @@ KNOWN = frozenset(
 )
 """Figures that have a place of their own on the page."""
 _MOST_FIGURES = 50
-_MOST_POINTS = 2000
+_MOST_LABELS = 500
 _MOST_SERIES = 6
 _MOST_CHARS = 20_000
 
@@ -67,7 +67,7 @@ def _chart(name: str, figure: Mapping[str, Any], *, chart_id: str) -> Chart | No
     }
     if kind == "bar" or not all(_is_numeric(part.get("x")) for part in parts):
         return _with_labels("bar" if kind == "bar" else "line", parts, words)
-    series = [Series(_name(part, name), points=pairs(part.get("x"), part.get("y"))[:_MOST_POINTS]) for part in parts]
+    series = [Series(_name(part, name), points=pairs(part.get("x"), part.get("y"))) for part in parts]
     series = [one for one in series if one.points][:_MOST_SERIES]
     return Chart(kind="scatter" if kind == "scatter" else "line", series=series, **words) if series else None
 
@@ -80,14 +80,14 @@ def _with_labels(kind: Any, parts: list[Mapping[str, Any]], words: dict[str, Any
     series = [Series(_name(part, words["title"]), values=_values(part.get("y"))) for part in parts]
     series = [one for one in series if any(value is not None for value in one.values)][:_MOST_SERIES]
     return (
-        Chart(kind=kind, labels=[label_of(x) for x in labels[:_MOST_POINTS]], series=series, **words)
+        Chart(kind=kind, labels=[label_of(x) for x in labels[:_MOST_LABELS]], series=series, **words)
         if series
         else None
     )
 
 
 def _values(values: Any) -> list[float | None]:
-    return [number(value) for value in values[:_MOST_POINTS]] if isinstance(values, list) else []
+    return [number(value) for value in values[:_MOST_LABELS]] if isinstance(values, list) else []
 
 
 def _name(part: Mapping[str, Any], fallback: str) -> str:

@@ -45,13 +45,17 @@ def classification_metrics(truth: Array, predicted: Array, probabilities: Array)
 def classification_figures(
     truth: Array, predicted: Array, probabilities: Array, *, classes: Sequence[Any]
 ) -> dict[str, Mapping[str, Any]]:
-    """Return confusion_matrix, roc, precision_recall and calibration; curves of at most 20 classes, 200 points each."""
+    """Return confusion_matrix, roc, precision_recall and calibration.
+
+    Curves are of the 20 most frequent classes at most, in the order of the classes, with 200 points each at most; their
+    areas are those of all points.
+    """
     from sklearn.metrics import confusion_matrix
 
     matrix = confusion_matrix(truth, predicted, labels=np.arange(len(classes)))
-    curves = [(classes[label], is_label, score) for label, is_label, score in _curves(truth, probabilities)][
-        :_MAX_CURVES
-    ]
+    frequent = set(np.argsort(-matrix.sum(axis=1), kind="stable")[:_MAX_CURVES].tolist())
+    found = _curves(truth, probabilities)
+    curves = [(classes[label], is_label, score) for label, is_label, score in found if label in frequent]
     return {
         "confusion_matrix": {"kind": "confusion_matrix", "labels": list(classes), "matrix": matrix.tolist()},
         "roc": {"kind": "roc", "curves": [_roc(*curve) for curve in curves]},
