@@ -14,7 +14,7 @@ from tests.sandbox import sandbox
 
 _WORKER_MEMORY_BYTES = 1536 * 2**20
 _MOST_WORKERS = 8
-_DATABASE_FIXTURES = frozenset({"db", "transactional_db", "database_url", "postgres_server", "postgres_url"})
+_DATABASE_FIXTURES = frozenset({"db", "transactional_db", "database_url"})
 _OF_THIS_PROCESS = ("DJANGO_SETTINGS_MODULE", "MODELPOOL_HOME", "MODELPOOL_DATABASE_URL")
 
 
