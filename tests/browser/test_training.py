@@ -156,6 +156,18 @@ def test_a_dropped_file_of_another_kind_is_refused_before_it_is_sent(visit: Visi
     expect(page.get_by_text("numbers is deleted.")).to_be_visible()
 
 
+def test_a_file_for_which_there_is_no_room_is_refused_in_the_servers_words(visit: Visits, table: Path) -> None:
+    page = visit("ann")
+    page.goto(f"{HOME}/datasets/")
+    problem = {"title": "No room", "status": 507, "detail": "5 bytes are free of the tenant's storage quota."}
+    page.route("**/api/v1/tenants/acme/uploads", lambda route: route.fulfill(status=507, json=problem))
+    choose_file(page, table)
+    expect(page.get_by_role("alert")).to_contain_text("5 bytes are free of the tenant's storage quota.")
+    expect(page.get_by_text("Drop a table here")).to_be_visible()
+    assert ["507" in one for one in visit.complaints] == [True]
+    visit.complaints.clear()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_keeps_people_out(visit: Visits, table: Path, scheme: Literal["light", "dark"], width: int) -> None:

@@ -4,6 +4,8 @@
 const tus = window.tus;
 const PIECE_BYTES = 32 * 1024 * 1024;
 const RETRY_AFTER_MS = [0, 1000, 3000, 5000, 10000, 20000, 30000];
+/* Nobody answered, somebody else writes, or the server will be back; a quota that is used up (429, 507) stays so. */
+const PASSING = [0, 409, 423, 500, 502, 503, 504];
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 const EVERY_MS = 250;
 
@@ -141,7 +143,7 @@ class Field {
 
   shouldRetry(error) {
     const status = error.originalResponse?.getStatus() ?? 0;
-    const again = status === 0 || status >= 500 || [409, 423, 429].includes(status);
+    const again = PASSING.includes(status);
     if (again) this.show(this.root.dataset.saysWaiting);
     return again;
   }
