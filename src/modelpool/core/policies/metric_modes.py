@@ -24,12 +24,12 @@ _LESS_IS_BETTER = frozenset(
         "cer",
     }
 )
-_LESS_ENDINGS = ("_loss", "_error", "_deviance", "_distance", "_rmse", "_mae", "_mse")
+_LESS_ENDINGS = ("_loss", "_error", "_deviance", "_distance", "_rmse", "_mae", "_mse", "_std")
 _PREFIXES = ("cv_", "test_", "val_", "validation_", "train_", "holdout_")
 
 
 def metric_mode(name: str) -> Mode:
-    """Return ``min`` for errors and losses by scikit-learn's names (``log_loss``, ``rmse``, ``cv_mae``), else ``max``.
+    """Return ``min`` for errors, losses and spreads by their names (``log_loss``, ``cv_mae``, ``cv_r2_std``), else ``max``.
 
     Names that begin with ``neg_`` are scorers, which scikit-learn negates so that more is better.
     """
