@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.accessibility import check_accessible
 from tests.browser.conftest import PASSWORD, Visits, sign_in
+from tests.servers.modelpool import ServedModelpool
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -233,3 +234,35 @@ def test_lists_that_are_empty_teach_the_next_step(visit: Visits) -> None:
         page.goto(f"/console/{path}")
         expect(page.get_by_role("main")).to_contain_text(advice)
         check_accessible(page)
+
+
+def test_a_question_stays_while_the_rows_renew_themselves(visit: Visits, served: ServedModelpool) -> None:
+    page = visit("olga")
+    page.goto("/console/tenants/acme/keys/new/")
+    page.get_by_label("Name").fill("trains")
+    page.get_by_label("Role").select_option("scientist")
+    page.get_by_role("button", name="Make the key").click()
+    sent = {"Authorization": f"Bearer {page.locator('#secret').inner_text()}"}
+    rows = [[number / 7, number % 5, "yes" if number % 3 else "no"] for number in range(3000)]
+    train = {
+        "trainer": "tabular_classifier", "target": "y", "data": {"columns": ["a", "b", "y"], "rows": rows},
+        "params": {"algorithm": "random_forest", "n_estimators": 1000},
+    }  # fmt: skip
+    for model in ("first", "second", "third"):
+        begun = httpx.post(
+            f"{served.url}/api/v1/tenants/acme/models/{model}/train", headers=sent, json=train, timeout=30
+        )
+        assert begun.status_code == 202
+    page.goto("/console/operate/jobs/")
+    page.get_by_role("button", name="Cancel the job of acme/third").click()
+    dialog = page.get_by_role("dialog", name="Cancel the job of acme/third?")
+    with page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
+        pass
+    expect(dialog.get_by_role("button", name="Let it run")).to_be_focused()
+    check_accessible(page)
+    dialog.get_by_role("button", name="Cancel the job").click()
+    message(page, "The job of third is being cancelled.")
+    for model in ("second", "first"):
+        page.get_by_role("button", name=f"Cancel the job of acme/{model}").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
+        message(page, f"The job of {model} is being cancelled.")

@@ -72,6 +72,7 @@ def test_the_rows_renew_themselves_while_jobs_run(sign_in, pool):
     client = sign_in("operator")
     part = client.get(page("jobs"), headers={"HX-Request": "true"}).text
     assert "every 3s" in part
+    assert f'id="cancel-{pool.job.pk}"' in part
     assert "<html" not in part
     TrainingJob.unscoped.update(state="succeeded")
     assert "every 3s" not in client.get(page("jobs"), headers={"HX-Request": "true"}).text

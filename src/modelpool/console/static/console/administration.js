@@ -14,3 +14,17 @@ for (const field of document.querySelectorAll("input[data-moment]")) {
     exact.value = field.value ? new Date(field.value).toISOString() : "";
   });
 }
+
+/* A part that renews itself waits while somebody answers a question in it, and stays where it was scrolled to. */
+let scrolled = [];
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const part = event.detail.target;
+  if (part.querySelector("dialog[open]")) event.detail.shouldSwap = false;
+  scrolled = [...part.querySelectorAll(".mp-scroll")].map((area) => area.scrollLeft);
+});
+
+document.addEventListener("htmx:afterSettle", () => {
+  const areas = document.querySelectorAll("[hx-get] .mp-scroll");
+  areas.forEach((area, at) => { area.scrollLeft = scrolled[at] ?? 0; });
+});
