@@ -29,7 +29,7 @@ _PREFIXES = ("cv_", "test_", "val_", "validation_", "train_", "holdout_")
 
 
 def metric_mode(name: str) -> Mode:
-    """Return ``min`` for errors, losses and spreads by their names (``log_loss``, ``cv_mae``, ``cv_r2_std``), else ``max``.
+    """Return ``min`` for errors, losses and spreads by name (``log_loss``, ``cv_mae``, ``cv_r2_std``), else ``max``.
 
     Names that begin with ``neg_`` are scorers, which scikit-learn negates so that more is better.
     """
