@@ -27,7 +27,7 @@ from modelpool.tenants.roles import Permission
 
 _WHOLE = 100.0
 _SPLIT_ROWS = 4
-_MOST_OFFERED = 100
+_MOST_OFFERED = 50
 _PARTS = ("canary", "shadow")
 
 
