@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from django.utils.translation import gettext as _
+
 Figure = float | int | None
+MOST_TOLD = 50
+"""Points of one line in the table; the ends are among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +87,38 @@ class Chart:
         return f"{self.id}-data"
 
     @property
-    def columns(self) -> list[Series]:
-        """The series of the table; a line to compare with has no points worth a row."""
-        return [one for one in self.series if self.labels or not one.is_muted]
+    def headings(self) -> list[str]:
+        """What stands above the columns of the table; the first one is that of the label."""
+        x = self.x_title or _("Label")
+        shown = self._told
+        if self.labels or len(shown) == 1:
+            return [x, *(one.name for one in shown)]
+        return [_("Line"), x, self.y_title or _("Value")]
 
     @property
     def rows(self) -> list[tuple[Any, list[Figure]]]:
-        """The table: a label and a figure of each series; for points their x, and y in the column of their series."""
-        shown = self.columns
+        """The table: a label and a figure of each series; for points their x and y, of several series by name.
+
+        Of a line with very many points some are told: :data:`MOST_TOLD`.
+        """
+        shown = self._told
         if self.labels:
             return [(label, [_at(one.values, i) for one in shown]) for i, label in enumerate(self.labels)]
-        return [(x, [y if other is one else None for other in shown]) for one in shown for x, y in one.points]
+        if len(shown) == 1:
+            return [(x, [y]) for x, y in _some(shown[0].points)]
+        return [(one.name, [x, y]) for one in shown for x, y in _some(one.points)]
+
+    @property
+    def _told(self) -> list[Series]:
+        """The series of the table; a line to compare with has no points worth a row."""
+        return [one for one in self.series if self.labels or not one.is_muted]
+
+
+def _some(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    last = len(points) - 1
+    if last < MOST_TOLD:
+        return points
+    return [points[round(at * last / (MOST_TOLD - 1))] for at in range(MOST_TOLD)]
 
 
 def _at(values: Sequence[Figure], position: int) -> Figure:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from modelpool.console.charts import MOST_TOLD
 from modelpool.console.figures import MOST_POINTS
 from modelpool.console.templatetags.console_tags import percent
 from modelpool.console.versions.confusion import MOST_CLASSES, confusion_of
@@ -78,6 +79,8 @@ class TestCurves:
         (drawing,) = curve_drawings({"roc": {"curves": [{"label": "x", "fpr": values, "tpr": values}]}})
         points = drawing.chart.series[0].points
         assert (len(points), points[0], points[-1]) == (MOST_POINTS, (0, 0), (1, 1))
+        told = drawing.chart.rows
+        assert (len(told), told[0], told[-1]) == (MOST_TOLD, (0, [0]), (1, [1]))
 
     def test_the_line_to_compare_with_spans_all_points(self) -> None:
         against, along = regression_drawings({"predicted_vs_actual": {"actual": [1, 5], "predicted": [0, 9]}})
@@ -124,7 +127,7 @@ class TestLogged:
         assert cities is not None
         assert cities.rows == [("Rome", [1]), ("Oslo", [None])]
         assert two is not None
-        assert two.rows == [(1, [2, None]), (3, [None, 4])]
+        assert two.rows == [("a", [1, 2]), ("b", [3, 4])]
         assert '"anything"' in found["words"].text
         assert found["empty"].chart is None
 
