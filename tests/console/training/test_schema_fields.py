@@ -42,6 +42,12 @@ def test_nothing_of_a_broken_schema_is_a_field():
     assert fields_of({"properties": ["x"]}) == []
 
 
+def test_bounds_are_said_in_words():
+    one, other = fields_of(schema(a={"type": "integer", "minimum": 0, "maximum": 2**32}, b={"exclusiveMinimum": 0.5}))
+    assert one.limits == "at least 0, at most 4,294,967,296"
+    assert other.limits == "more than 0.5"
+
+
 @pytest.mark.parametrize(
     ("part", "typed", "value"),
     [

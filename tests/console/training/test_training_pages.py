@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from django.urls import reverse
 
+from modelpool.console.training.result import Line
 from modelpool.registry.models import RegisteredModel
 from modelpool.training.models import Dataset, JobLogLine, JobWorker, TrainerInfo, TrainingJob
 from modelpool.training.services import create_dataset
@@ -186,6 +187,21 @@ def test_what_came_of_a_job_stands_beside_the_active_version(sign_in, pool):
     text = browser.get(at("job", pool.tenant, pool.job.pk)).text
     assert "Version 1 (before)" in text
     assert "Activate version 2" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "new", "old", "is_better"),
+    [
+        ("accuracy", 0.9, 0.8, True),
+        ("log_loss", 0.9, 0.8, False),
+        ("rmse", 1.0, 2.0, True),
+        ("r2", 0.5, 0.5, None),
+        ("r2", 0.5, None, None),
+        ("cv_r2_std", 0.2, 0.1, None),
+    ],
+)
+def test_a_metric_is_better_or_worse_by_its_kind(name, new, old, is_better):
+    assert Line(name, new, old, is_primary=False).is_better is is_better
 
 
 def test_the_list_of_jobs_filters_and_renews_itself_while_one_is_not_over(sign_in, pool):

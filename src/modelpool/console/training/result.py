@@ -28,8 +28,8 @@ class Line:
 
     @property
     def is_better(self) -> bool | None:
-        """Whether the move is good; ``None`` for no move."""
-        if not self.delta:
+        """Whether the move is good; ``None`` for no move, and for a spread, which is not what one wants of a model."""
+        if not self.delta or self.name.endswith("_std"):
             return None
         return (self.delta > 0) == (metric_mode(self.name) == "max")
 

@@ -146,7 +146,13 @@ def _limits(schema: Mapping[str, Any]) -> str:
         "maximum": _("at most %(bound)s"),
         "exclusiveMaximum": _("less than %(bound)s"),
     }
-    return ", ".join(text % {"bound": f"{schema[key]:g}"} for key, text in words.items() if _is_number(schema.get(key)))
+    return ", ".join(
+        text % {"bound": _written(schema[key])} for key, text in words.items() if _is_number(schema.get(key))
+    )
+
+
+def _written(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
 def _is_number(value: Any) -> bool:
