@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,10 @@ _TOP = 3
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A column as it is shown; ``bars`` are ``(x, height)`` of its histogram, in a picture of 100 by 28."""
+    """A column as it is shown; ``bars`` is the path of its histogram, in a picture of 100 by 28."""
 
     facts: Mapping[str, Any]
-    bars: tuple[tuple[float, float], ...]
-    width: float
+    bars: str
     title: str
     missing_share: float
 
@@ -44,11 +43,17 @@ def _describe(facts: Mapping[str, Any], *, n_rows: int) -> Described:
     counts = spread["counts"] if spread else [count for _, count in facts.get("top") or ()]
     missing_share = int(facts.get("missing") or 0) / n_rows if n_rows else 0.0
     if not counts:
-        return Described(facts, (), 0.0, "", missing_share)
-    width, most = 100.0 / len(counts), max(counts) or 1
-    bars = tuple((round(at * width, 2), round(_HEIGHT * count / most, 2)) for at, count in enumerate(counts))
+        return Described(facts, "", "", missing_share)
     title = f"5 %, 25 %, 50 %, 75 %, 95 %: {', '.join(f'{q:.6g}' for q in spread['quantiles'])}" if spread else ""
-    return Described(facts, bars, round(width * 0.9, 2), title, missing_share)
+    return Described(facts, _bars(counts), title, missing_share)
+
+
+def _bars(counts: Sequence[float]) -> str:
+    width, most = 100.0 / len(counts), max(counts) or 1
+    return "".join(
+        f"M{at * width:.2f} {_HEIGHT}v{-_HEIGHT * count / most:.2f}h{width * 0.9:.2f}V{_HEIGHT}z"
+        for at, count in enumerate(counts)
+    )
 
 
 def _short(value: Any) -> str:

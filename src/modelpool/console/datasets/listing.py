@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.http import HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -39,7 +40,6 @@ _COLUMNS = (
     Column(gettext_lazy("Name"), "name"),
     Column(gettext_lazy("Format")),
     Column(gettext_lazy("Rows"), is_number=True),
-    Column(gettext_lazy("Columns"), is_number=True),
     Column(gettext_lazy("Size"), "size", is_number=True),
     Column(gettext_lazy("Added"), "created"),
 )
@@ -48,11 +48,12 @@ _COLUMNS = (
 @tenant_page()
 def datasets(page: TenantPage) -> HttpResponse:
     """List the datasets; the rows renew themselves while some of them are not read yet."""
-    rows = Dataset.objects.for_tenant(page.tenant).defer("preview")
+    rows = Dataset.objects.for_tenant(page.tenant).defer("preview", "columns")
+    rows = rows.annotate(is_read=ExpressionWrapper(Q(columns__isnull=False), BooleanField()))
     shown = show(page.request, rows, listing=LISTING, columns=_COLUMNS)
     context: dict[str, Any] = {
         "shown": shown,
-        "is_live": any(is_waiting(row) for row in shown.rows),
+        "is_live": any(_waits(row.state, is_read=row.is_read) for row in shown.rows),
         "live_url": page.request.get_full_path(),
     }
     if page.is_fragment:
@@ -109,7 +110,11 @@ def fetch(page: TenantPage) -> HttpResponse:
 
 def is_waiting(dataset: Dataset) -> bool:
     """Say whether a worker still has to fetch or to read it."""
-    return dataset.state == Dataset.State.PENDING or (dataset.state == Dataset.State.READY and dataset.columns is None)
+    return _waits(dataset.state, is_read=dataset.columns is not None)
+
+
+def _waits(state: str, *, is_read: bool) -> bool:
+    return state == Dataset.State.PENDING or (state == Dataset.State.READY and not is_read)
 
 
 def _go_on(page: TenantPage, dataset: Dataset) -> HttpResponse:
