@@ -17,7 +17,7 @@ from uuid import UUID
 from modelpool.core.metrics.families import own_file_name
 from modelpool.core.metrics.samples import SampleFile, read_records
 from modelpool.core.runtime.pool import PoolKey
-from modelpool.core.served import HOUR, MINUTE, WIDTH, Span, add_answers
+from modelpool.core.served import HOUR, MINUTE, WIDTH, Span, counted
 
 logger = logging.getLogger(__name__)
 
@@ -63,12 +63,12 @@ class Journal:
 
     def count(self, route: Asked, status: int, times: Sequence[float]) -> None:
         """Add answers of a version to this minute and this hour."""
-        now = int(time.time())
+        now, more = int(time.time()), counted(status, times)
         for seconds in (MINUTE, HOUR):
             start = now - now % seconds
             span = Span(route.key.tenant_id, route.key.model_id, route.number, seconds, start)
             record = self._records.get(span) or self._begin(span)
-            add_answers(record.counts, status=status, times=times)
+            record.counts[:] = [a + b for a, b in zip(record.counts, more, strict=True)]
             record.changed_at = time.monotonic()
             self._open().write(record.at, record.counts)
 
