@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from modelpool.console.charts import Chart, Series
+from modelpool.console.figures import curves_of, figure_of, importances_of, label_of, number, numbers, pairs
 from modelpool.registry.models import ModelVersion
 
 _FEATURES = 12
@@ -46,7 +47,7 @@ _KINDS = {
 
 def curve_labels(versions: Sequence[ModelVersion]) -> list[str]:
     """Return the classes that any version has curves of."""
-    found = (_label(curve) for version in versions for name in _KINDS for curve in _curves(version, name))
+    found = (_label(curve) for version in versions for name in _KINDS for curve in curves_of(version.figures, name))
     return list(dict.fromkeys(found))
 
 
@@ -58,7 +59,7 @@ def curve_charts(versions: Sequence[ModelVersion], *, label: str) -> list[Chart]
 
 def importance_chart(versions: Sequence[ModelVersion]) -> Chart | None:
     """Return the importance of the features that matter most to any version, ``None`` where nobody knows it."""
-    known = [(version, _importances(version)) for version in versions]
+    known = [(version, importances_of(version.figures)) for version in versions]
     known = [(version, found) for version, found in known if found]
     if not known:
         return None
@@ -94,11 +95,11 @@ def residuals_chart(versions: Sequence[ModelVersion]) -> Chart | None:
 def _chart(name: str, kind: Kind, versions: Sequence[ModelVersion], label: str) -> Chart | None:
     series = []
     for version in versions:
-        curve = next((one for one in _curves(version, name) if _label(one) == label), None)
-        points = [] if curve is None else _points(curve, kind)
+        curve = next((one for one in curves_of(version.figures, name) if _label(one) == label), None)
+        points = [] if curve is None else pairs(curve.get(kind.x), curve.get(kind.y))
         if curve is not None and points:
-            score = curve.get(kind.score)
-            said = f" ({score:.4f})" if isinstance(score, float | int) else ""
+            score = number(curve.get(kind.score))
+            said = "" if score is None else f" ({score:.4f})"
             series.append(Series(f"v{version.number}{said}", points=points))
     if not series:
         return None
@@ -116,42 +117,14 @@ def _chart(name: str, kind: Kind, versions: Sequence[ModelVersion], label: str) 
     )
 
 
-def _curves(version: ModelVersion, name: str) -> list[dict[str, Any]]:
-    """Return the curves of a figure; what a trainer of someone's own has put there may be anything."""
-    figure = version.figures.get(name)
-    curves = figure.get("curves") if isinstance(figure, dict) else None
-    return [curve for curve in curves if isinstance(curve, dict)] if isinstance(curves, list) else []
-
-
-def _label(curve: dict[str, Any]) -> str:
-    return str(curve.get("label", ""))
-
-
-def _points(curve: dict[str, Any], kind: Kind) -> list[tuple[float, float]]:
-    xs, ys = curve.get(kind.x), curve.get(kind.y)
-    if not isinstance(xs, list) or not isinstance(ys, list):
-        return []
-    pairs = zip(xs, ys, strict=False)
-    return [(float(x), float(y)) for x, y in pairs if isinstance(x, float | int) and isinstance(y, float | int)]
+def _label(curve: Mapping[str, Any]) -> str:
+    return label_of(curve.get("label", ""))
 
 
 def _residuals(version: ModelVersion) -> list[tuple[float, float]]:
     """Return the middles of a histogram's bins, each with its share of the rows."""
-    figure = version.figures.get("residuals")
-    edges, counts = (figure.get("edges"), figure.get("counts")) if isinstance(figure, dict) else (None, None)
-    if not isinstance(edges, list) or not isinstance(counts, list) or len(edges) != len(counts) + 1:
-        return []
-    if not all(isinstance(one, float | int) for one in (*edges, *counts)) or not sum(counts):
+    figure = figure_of(version.figures, "residuals")
+    edges, counts = numbers(figure.get("edges")), numbers(figure.get("counts"))
+    if len(edges) != len(counts) + 1 or not sum(counts):
         return []
     return [((edges[at] + edges[at + 1]) / 2, count / sum(counts)) for at, count in enumerate(counts)]
-
-
-def _importances(version: ModelVersion) -> dict[str, float]:
-    figure = version.figures.get("feature_importance")
-    if not isinstance(figure, dict):
-        return {}
-    features, values = figure.get("features"), figure.get("importances")
-    if not isinstance(features, list) or not isinstance(values, list):
-        return {}
-    pairs = zip(features, values, strict=False)
-    return {str(name): float(value) for name, value in pairs if isinstance(value, float | int)}
