@@ -48,6 +48,8 @@ PAGES = {
 }
 CONSOLE = {
     "console: home of some tenant": "/console/tenants/{tenant}/",
+    "console: home of 1,000 models": f"/console/tenants/{LARGE}/",
+    "console: tenants of a person": "/console/tenants/",
     "console: 1,000 models": f"/console/tenants/{LARGE}/models/",
     "console: 1,000 versions": f"/console/tenants/{LARGE}/models/churn/",
     "console: 2,000 jobs": f"/console/tenants/{LARGE}/jobs/",
