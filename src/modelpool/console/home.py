@@ -82,7 +82,8 @@ def _now(page: TenantPage) -> dict[str, Any]:
     jobs, states = TrainingJob.objects.for_tenant(page.tenant).select_related("model"), TrainingJob.State
     limits = limits_of(page.tenant)
     running = jobs.filter(state=states.RUNNING)
-    changed = models.select_related("active_version").defer("active_version__figures").order_by("-updated_at")
+    changed = models.select_related("active_version").order_by("-updated_at")
+    changed = changed.only("name", "updated_at", "active_version__number")
     latest = jobs.filter(state__in=TrainingJob.FINAL).order_by("-created_at")[:_JOBS]
     return {
         "guide": first_run(page),
