@@ -51,6 +51,7 @@ class Tenant(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(name__regex=NAME_REGEX), name="tenant_name_is_valid"),
         ]
+        indexes: ClassVar = [models.Index(fields=["created_at", "id"], name="tenant_by_creation")]
 
     def __str__(self) -> str:
         return self.name
