@@ -26,22 +26,7 @@ _ICON = re.compile(r"<span class=\"[^\"]*material-symbols[^\"]*\"[^>]*>[^<]*</sp
 _TAG = re.compile(r"<[^>]*>", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]{3,}")
 _NAMES = frozenset(
-    [
-        "SHA",
-        "CPU",
-        "JSON",
-        "CSV",
-        "API",
-        "URL",
-        "UTC",
-        "HTTP",
-        "AUC",
-        "ONNX",
-        "Modelpool",
-        "curl",
-        "Python",
-        "JavaScript",
-    ]
+    ["SHA", "CPU", "JSON", "CSV", "API", "URL", "UTC", "HTTP", "AUC", "ONNX", "Modelpool", "curl", "Python"]
 )
 _EXAMPLES = frozenset(("champion", "2026/sales.csv.gz"))
 """Of placeholders: names as people choose them, the same in every language."""
