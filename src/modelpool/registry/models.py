@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from modelpool.storage.models import Artifact
+from modelpool.tenants.fields import JSONField
 from modelpool.tenants.models import NAME_REGEX, TenantOwned
 
 
@@ -20,14 +21,14 @@ class RegisteredModel(TenantOwned):
 
     name = models.CharField(max_length=63)
     description = models.TextField(blank=True)
-    policy = models.JSONField(default=dict)
+    policy = JSONField(default=dict)
     store = models.CharField(max_length=63, blank=True, help_text="Alias; empty means the tenant's.")
-    tags = models.JSONField(default=dict, blank=True)
+    tags = JSONField(default=dict, blank=True)
     last_number = models.IntegerField(default=0)
     active_version = models.ForeignKey(
         "ModelVersion", on_delete=models.RESTRICT, null=True, blank=True, related_name="+"
     )
-    traffic = models.JSONField(null=True, blank=True, help_text="A rule; see modelpool.registry.traffic_rules.")
+    traffic = JSONField(null=True, blank=True, help_text="A rule; see modelpool.registry.traffic_rules.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
     created_by = models.CharField(max_length=200, blank=True)
@@ -79,15 +80,15 @@ class ModelVersion(TenantOwned):
     compiled = models.ForeignKey(Artifact, on_delete=models.RESTRICT, related_name="+", null=True, blank=True)
     size_bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64)
-    signature = models.JSONField()
-    parity = models.JSONField(null=True, blank=True)
-    metrics = models.JSONField(default=dict, blank=True)
+    signature = JSONField()
+    parity = JSONField(null=True, blank=True)
+    metrics = JSONField(default=dict, blank=True)
     primary_metric = models.CharField(max_length=64, blank=True)
     primary_mode = models.CharField(max_length=3, default="max")
-    params = models.JSONField(default=dict, blank=True)
-    tags = models.JSONField(default=dict, blank=True)
-    figures = models.JSONField(default=dict, blank=True)
-    libraries = models.JSONField(default=dict, blank=True, help_text="Library name to version, at training.")
+    params = JSONField(default=dict, blank=True)
+    tags = JSONField(default=dict, blank=True)
+    figures = JSONField(default=dict, blank=True)
+    libraries = JSONField(default=dict, blank=True, help_text="Library name to version, at training.")
     job_id = models.UUIDField(null=True, blank=True)
     dataset_id = models.UUIDField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from modelpool.registry.models import RegisteredModel
 from modelpool.storage.models import Artifact
+from modelpool.tenants.fields import JSONField
 from modelpool.tenants.models import TenantOwned
 
 
@@ -42,14 +43,14 @@ class Dataset(TenantOwned):
     name = models.CharField(max_length=200, blank=True)
     format = models.CharField(max_length=16, choices=Format.choices)
     state = models.CharField(max_length=16, choices=State.choices, default=State.READY)
-    origin = models.JSONField(null=True)
+    origin = JSONField(null=True)
     artifact = models.ForeignKey(Artifact, on_delete=models.RESTRICT, null=True, related_name="+")
     table = models.ForeignKey(Artifact, on_delete=models.RESTRICT, null=True, related_name="+")
     size_bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64, blank=True)
     n_rows = models.BigIntegerField(null=True)
-    columns = models.JSONField(null=True)
-    preview = models.JSONField(null=True)
+    columns = JSONField(null=True)
+    preview = JSONField(null=True)
     warning = models.TextField(blank=True)
     profile_until = models.DateTimeField(null=True, editable=False, help_text="Until then a worker is busy reading it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -91,18 +92,18 @@ class TrainingJob(TenantOwned):
     dataset = models.ForeignKey(Dataset, on_delete=models.SET_NULL, null=True, related_name="+")
     trainer = models.CharField(max_length=63)
     target = models.CharField(max_length=200, blank=True)
-    params = models.JSONField(default=dict)
+    params = JSONField(default=dict)
     activate = models.CharField(
         max_length=16, blank=True, help_text="if_better, always, never; empty: the model's policy decides."
     )
-    tags = models.JSONField(default=dict)
+    tags = JSONField(default=dict)
     timeout_s = models.FloatField()
     memory_limit_bytes = models.BigIntegerField()
 
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
     stage = models.CharField(max_length=100, blank=True)
     progress = models.FloatField(default=0.0)
-    metrics = models.JSONField(default=dict)
+    metrics = JSONField(default=dict)
     version_number = models.IntegerField(null=True)
     error_code = models.CharField(max_length=64, blank=True)
     error_detail = models.TextField(blank=True)
@@ -152,7 +153,7 @@ class JobLogLine(models.Model):
     at = models.DateTimeField(default=timezone.now, editable=False)
     kind = models.CharField(max_length=16, default="log")
     text = models.TextField()
-    data = models.JSONField(null=True)
+    data = JSONField(null=True)
 
     class Meta:
         db_table = "modelpool_job_log_line"
@@ -183,7 +184,7 @@ class TrainerInfo(models.Model):
 
     name = models.CharField(max_length=63, primary_key=True)
     description = models.TextField(blank=True)
-    params_schema = models.JSONField(default=dict)
+    params_schema = JSONField(default=dict)
     source = models.CharField(max_length=200, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
