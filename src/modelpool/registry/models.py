@@ -113,7 +113,7 @@ class ModelVersion(TenantOwned):
         indexes: ClassVar = [
             models.Index(fields=["tenant", "model", "-number"], name="version_by_model"),
             models.Index(
-                fields=["quarantined_at"],
+                fields=["tenant", "quarantined_at"],
                 condition=models.Q(quarantined_at__isnull=False),
                 name="version_in_quarantine",
             ),

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         AddIndexOnline(
             "modelversion",
             models.Index(
-                fields=["quarantined_at"],
+                fields=["tenant", "quarantined_at"],
                 condition=models.Q(quarantined_at__isnull=False),
                 name="version_in_quarantine",
             ),
