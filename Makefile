@@ -18,7 +18,7 @@ EVERYTHING := .venv/.everything
 # An environment that was moved, or whose Python is gone, is made anew.
 $(shell scripts/setup check)
 
-.PHONY: help run setup test test-fast test-sqlite test-postgres lint fmt types contracts bench docs clean
+.PHONY: help run setup test test-fast test-sqlite test-postgres lint fmt types contracts bench docs pictures clean
 
 help:  ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,10 @@ bench: $(EVERYTHING)  ## Measure, and write the tables of the page on performanc
 docs: $(EVERYTHING)  ## Build the documentation into docs/_build/html
 	$(TOOLS_HOME) $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+pictures: $(EVERYTHING)  ## Take the pictures of the console that the documentation shows
+	@scripts/test-servers
+	$(BIN)/python docs/pictures/take.py
 
 clean:  ## Remove what was made here: environment, caches, built files (not .modelpool, where your models are)
 	rm -rf .venv build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
