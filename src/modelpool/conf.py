@@ -71,6 +71,7 @@ class DatabaseSettings(_Table, frozen=True):
     """``[database]``: SQLite by default; a relative path is below the home folder."""
 
     url: str = "sqlite:///modelpool.sqlite3"
+    pool: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class ServingSettings(_Table, frozen=True):

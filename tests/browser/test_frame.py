@@ -34,7 +34,8 @@ def _links(page: Page) -> list[str]:
         "a[href]:not([download])", "links => links.map(link => link.href.split('#')[0])"
     )
     root = page.url.partition("/console/")[0] + "/console/"
-    return [link for link in found if link.startswith(root) and "?" not in link and "/logout/" not in link]
+    others = ("?", "/logout/", "/download/")
+    return [link for link in found if link.startswith(root) and not any(part in link for part in others)]
 
 
 def test_scripts_in_a_page_do_not_run(visit: Visits) -> None:

@@ -179,6 +179,8 @@ def test_nothing_keeps_people_out(visit: Visits, table: Path, scheme: Literal["l
     page.wait_for_url("**target=**")
     check_accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Start the training").click()
+    page.wait_for_url("**/jobs/*/")
     for address in ("jobs/", "datasets/"):
         page.goto(f"{HOME}/{address}")
         check_accessible(page)

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from modelpool.conf import Home
+from modelpool.conf import DatabaseSettings, Home
 from modelpool.server.database import database_settings
 
 ALIAS = "scratch"
@@ -18,7 +18,7 @@ ALIAS = "scratch"
 @contextmanager
 def scratch_connection(url: str, folder: Path) -> Iterator[BaseDatabaseWrapper]:
     """Let Django know the database under :data:`ALIAS`."""
-    connections.settings[ALIAS] = database_settings(url, home=Home(folder))
+    connections.settings[ALIAS] = database_settings(DatabaseSettings(url=url), home=Home(folder))
     connections.configure_settings(connections.settings)
     try:
         yield connections[ALIAS]

@@ -44,6 +44,7 @@ class Listener:
             return
         self._try_at = time.monotonic() + RETRY_S
         private = connection.copy()
+        private.settings_dict["OPTIONS"].pop("pool", None)  # it would keep one from those who share
         try:
             with private.cursor() as cursor:
                 cursor.execute(f"LISTEN {CHANNEL}")

@@ -1,4 +1,4 @@
-"""From ``[database] url`` to Django's ``DATABASES``."""
+"""From ``[database]`` to Django's ``DATABASES``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from modelpool.conf import Home
+from modelpool.conf import DatabaseSettings, Home
 from modelpool.core.errors import ConfigurationError
 
 _SQLITE_OPTIONS: dict[str, Any] = {
@@ -24,15 +24,20 @@ _POSTGRES_OPTIONS: dict[str, Any] = {
     "options": "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
 }
 
+_POOL: dict[str, Any] = {"min_size": 1, "timeout": 10, "max_idle": 60, "reconnect_timeout": 5}
 
-def database_settings(url: str, *, home: Home) -> dict[str, Any]:
+
+def database_settings(settings: DatabaseSettings, *, home: Home) -> dict[str, Any]:
     """Return the entry for ``DATABASES["default"]``.
 
     ``sqlite:///relative.sqlite3`` is below the home folder, ``sqlite:////absolute/path`` is not;
     ``postgres://user:password@host:5432/name?sslmode=require`` hands its query on to the driver.
     """
+    url = settings.url
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
+        if settings.pool:
+            raise ConfigurationError("database.pool: only connections to PostgreSQL are shared; leave it out")
         path = unquote(parts.path.removeprefix("/"))
         if not path or parts.netloc:
             raise ConfigurationError(f"database.url: {url!r} names no file; write sqlite:///modelpool.sqlite3")
@@ -43,7 +48,7 @@ def database_settings(url: str, *, home: Home) -> dict[str, Any]:
             "OPTIONS": dict(_SQLITE_OPTIONS),
         }
     if parts.scheme in ("postgres", "postgresql"):
-        return _postgres(parts)
+        return _postgres(parts, pool=settings.pool)
     raise ConfigurationError(f"database.url: {parts.scheme!r} is not known; begin with sqlite:/// or postgres://")
 
 
@@ -57,7 +62,8 @@ def open_existing_only(database: dict[str, Any]) -> None:
         database["NAME"] = f"{Path(database['NAME']).as_uri()}?mode=rw"
 
 
-def _postgres(parts: Any) -> dict[str, Any]:
+def _postgres(parts: Any, *, pool: int) -> dict[str, Any]:
+    """Each thread keeps a connection, or ``pool`` connections of a process go from request to request."""
     name = unquote(parts.path.removeprefix("/"))
     if not name:
         raise ConfigurationError("database.url: no database is named; write postgres://user:password@host:5432/name")
@@ -69,7 +75,7 @@ def _postgres(parts: Any) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": query.pop("host", None) or unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": 60,
+        "CONN_MAX_AGE": 0 if pool else 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": _POSTGRES_OPTIONS | query,
+        "OPTIONS": _POSTGRES_OPTIONS | query | ({"pool": _POOL | {"max_size": pool}} if pool else {}),
     }

@@ -73,7 +73,7 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-DATABASES = {"default": database_settings(_SETTINGS.database.url, home=HOME)}
+DATABASES = {"default": database_settings(_SETTINGS.database, home=HOME)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "tenants.User"
 PASSWORD_HASHERS = [

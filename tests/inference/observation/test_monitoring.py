@@ -165,10 +165,10 @@ def test_operators_see_the_page_of_loaded_models_and_nobody_else(
     watched.recorder.run()
     browser = Client()
     browser.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
-    page = browser.get("/console/loaded/")
+    page = browser.get("/console/operate/nodes/")
     assert page.status_code == 200
     assert b"node-1" in page.content
-    assert b"churn v1" in page.content
-    version = browser.get(f"/console/registry/modelversion/{served(tenant, 'churn').pk}/change/").content
+    assert b"churn" in page.content
+    version = browser.get("/console/tenants/acme/models/churn/versions/1/").content
     assert b"4711" in version
-    assert Client().get("/console/loaded/").status_code == 302
+    assert Client().get("/console/operate/nodes/").status_code == 302
