@@ -31,7 +31,7 @@ def key(version: object, *, tenant: str = "t") -> PoolKey:
 
 @pytest.fixture
 def pool() -> ModelPool[Model]:
-    made: ModelPool[Model] = ModelPool(1000, failure_ttl_s=0.2)
+    made: ModelPool[Model] = ModelPool(1000, failure_ttl_s=60.0)
     yield made
     made.close()
 
@@ -132,7 +132,7 @@ def test_no_model_goes_for_one_that_cannot_fit(pool: ModelPool[Model]) -> None:
     assert pool.stats().evictions == 0
 
 
-def test_a_failed_load_is_remembered_for_a_while(pool: ModelPool[Model]) -> None:
+def test_a_failed_load_is_remembered(pool: ModelPool[Model]) -> None:
     calls: list[int] = []
 
     def fail() -> Model:
@@ -143,8 +143,19 @@ def test_a_failed_load_is_remembered_for_a_while(pool: ModelPool[Model]) -> None
         with pytest.raises(UnloadableModel), pool.use(key(1), fail):
             pass
     assert len(calls) == 1
+
+
+def test_a_failed_load_is_forgotten_after_a_while() -> None:
+    pool: ModelPool[Model] = ModelPool(1000, failure_ttl_s=0.2)
+
+    def fail() -> Model:
+        raise UnloadableModel("broken")
+
+    with pytest.raises(UnloadableModel), pool.use(key(1), fail):
+        pass
     wait_until(lambda: pool.load(key(1), Model).exception() is None)
     assert key(1) in pool
+    pool.close()
 
 
 def test_a_changed_model_is_tried_again_at_once(pool: ModelPool[Model]) -> None:
