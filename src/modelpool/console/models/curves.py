@@ -3,57 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from modelpool.console.charts import Chart, Series
-from modelpool.console.figures import curves_of, figure_of, importances_of, label_of, number, numbers, pairs
+from modelpool.console.curve_kinds import CURVE_KINDS, CurveKind
+from modelpool.console.figures import curves_of, figure_of, importances_of, label_of, numbers
 from modelpool.registry.models import ModelVersion
 
 _FEATURES = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A figure with curves: what lies along x and y, and the line of a model that knows nothing or everything."""
-
-    title: Any
-    x: str
-    x_title: Any
-    y: str
-    y_title: Any
-    reference: tuple[tuple[float, float], ...]
-    score: str = ""
-
-
-_KINDS = {
-    "roc": Kind(
-        gettext_lazy("ROC"), "fpr", gettext_lazy("False positive rate"), "tpr", gettext_lazy("True positive rate"),
-        ((0, 0), (1, 1)), "auc",
-    ),
-    "precision_recall": Kind(
-        gettext_lazy("Precision and recall"), "recall", gettext_lazy("Recall"), "precision", gettext_lazy("Precision"),
-        (), "average_precision",
-    ),
-    "calibration": Kind(
-        gettext_lazy("Calibration"), "predicted", gettext_lazy("Mean probability that was predicted"), "observed",
-        gettext_lazy("Share that was so"), ((0, 0), (1, 1)),
-    ),
-}  # fmt: skip
-
-
 def curve_labels(versions: Sequence[ModelVersion]) -> list[str]:
     """Return the classes that any version has curves of."""
-    found = (_label(curve) for version in versions for name in _KINDS for curve in curves_of(version.figures, name))
+    found = (
+        _label(curve) for version in versions for kind in CURVE_KINDS for curve in curves_of(version.figures, kind.name)
+    )
     return list(dict.fromkeys(found))
 
 
 def curve_charts(versions: Sequence[ModelVersion], *, label: str) -> list[Chart]:
     """Return the charts of one class, each with a line for every version that has the curve."""
-    charts = [_chart(name, kind, versions, label) for name, kind in _KINDS.items()]
+    charts = [_chart(kind, versions, label) for kind in CURVE_KINDS]
     return [chart for chart in charts if chart is not None]
 
 
@@ -92,29 +64,17 @@ def residuals_chart(versions: Sequence[ModelVersion]) -> Chart | None:
     )
 
 
-def _chart(name: str, kind: Kind, versions: Sequence[ModelVersion], label: str) -> Chart | None:
+def _chart(kind: CurveKind, versions: Sequence[ModelVersion], label: str) -> Chart | None:
     series = []
     for version in versions:
-        curve = next((one for one in curves_of(version.figures, name) if _label(one) == label), None)
-        points = [] if curve is None else pairs(curve.get(kind.x), curve.get(kind.y))
-        if curve is not None and points:
-            score = number(curve.get(kind.score))
-            said = "" if score is None else f" ({score:.4f})"
-            series.append(Series(f"v{version.number}{said}", points=points))
+        curve = next((one for one in curves_of(version.figures, kind.name) if _label(one) == label), None)
+        points = kind.points(curve) if curve else []
+        if curve and points:
+            series.append(Series(kind.scored(f"v{version.number}", curve), points=points))
     if not series:
         return None
-    if kind.reference:
-        series.append(Series(_("reference"), points=kind.reference, is_muted=True))
-    return Chart(
-        id=f"compared-{name.replace('_', '-')}",
-        title=_("%(title)s of class %(label)s") % {"title": kind.title, "label": label},
-        kind="line",
-        series=series,
-        x_title=str(kind.x_title),
-        y_title=str(kind.y_title),
-        y_min=0,
-        y_max=1,
-    )
+    title = _("%(title)s of class %(label)s") % {"title": kind.title, "label": label}
+    return kind.chart(series, id=f"compared-{kind.name.replace('_', '-')}", title=title)
 
 
 def _label(curve: Mapping[str, Any]) -> str:

@@ -11,51 +11,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from modelpool.console.charts import Chart, Series
-from modelpool.console.figures import Points, curves_of, figure_of, importances_of, label_of, number, numbers, pairs
+from modelpool.console.curve_kinds import CURVE_KINDS, CurveKind
+from modelpool.console.figures import Points, curves_of, figure_of, importances_of, label_of, numbers, pairs
 
 MOST_CURVES = 6
 """As many as there are colours that can be told apart."""
 _FEATURES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A figure with curves: what lies along x and y, what a score of a curve is called, and a line to compare with."""
-
-    name: str
-    title: Any
-    x: str
-    x_title: Any
-    y: str
-    y_title: Any
-    help: Any
-    reference: Points
-    reference_title: Any = ""
-    score: str = ""
-    score_title: str = ""
-
-
-_DIAGONAL = [(0.0, 0.0), (1.0, 1.0)]
-_KINDS = (
-    Kind(
-        "roc", gettext_lazy("ROC"), "fpr", gettext_lazy("False positive rate"), "tpr",
-        gettext_lazy("True positive rate"),
-        gettext_lazy("The nearer to the upper left, the better the classes are told apart."),
-        _DIAGONAL, gettext_lazy("by chance"), "auc", "AUC",
-    ),
-    Kind(
-        "precision_recall", gettext_lazy("Precision and recall"), "recall", gettext_lazy("Recall"), "precision",
-        gettext_lazy("Precision"),
-        gettext_lazy("How many of those found are right, as more of the class are found."),
-        [], "", "average_precision", "AP",
-    ),
-    Kind(
-        "calibration", gettext_lazy("Calibration"), "predicted", gettext_lazy("Mean probability that was predicted"),
-        "observed", gettext_lazy("Share that was so"),
-        gettext_lazy("On the diagonal, of the rows with a probability of 0.8 eight in ten are so."),
-        _DIAGONAL, gettext_lazy("perfect"),
-    ),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +29,7 @@ class Drawing:
 
 def curve_drawings(figures: Any) -> list[Drawing]:
     """Return ROC, precision and recall, and calibration, as far as the version has them."""
-    found = ((kind, _curves(figures, kind)) for kind in _KINDS)
+    found = ((kind, _curves(figures, kind)) for kind in CURVE_KINDS)
     return [Drawing(_chart(kind, curves), _help(kind, figures)) for kind, curves in found if curves]
 
 
@@ -111,9 +72,9 @@ _METHODS = {
 }
 
 
-def _curves(figures: Any, kind: Kind) -> list[tuple[Mapping[str, Any], Points]]:
+def _curves(figures: Any, kind: CurveKind) -> list[tuple[Mapping[str, Any], Points]]:
     frequent = _rows_by_class(figures)
-    curves = [(curve, pairs(curve.get(kind.x), curve.get(kind.y))) for curve in curves_of(figures, kind.name)]
+    curves = [(curve, kind.points(curve)) for curve in curves_of(figures, kind.name)]
     drawn = [(curve, points) for curve, points in curves if points]
     return sorted(drawn, key=lambda one: -frequent.get(label_of(one[0].get("label")), 0))[:MOST_CURVES]
 
@@ -126,31 +87,13 @@ def _rows_by_class(figures: Any) -> dict[str, float]:
     return {label_of(label): sum(numbers(row)) for label, row in zip(labels, matrix, strict=False)}
 
 
-def _chart(kind: Kind, curves: Sequence[tuple[Mapping[str, Any], Points]]) -> Chart:
-    series = [Series(_name(curve, kind), points=points) for curve, points in curves]
-    if kind.reference:
-        series.append(Series(str(kind.reference_title), points=kind.reference, is_muted=True))
-    return Chart(
-        id=kind.name.replace("_", "-"),
-        title=str(kind.title),
-        kind="line",
-        series=series,
-        x_title=str(kind.x_title),
-        y_title=str(kind.y_title),
-        y_min=0,
-        y_max=1,
-        x_min=0,
-        x_max=1,
-        summary=f"{kind.title}: " + ", ".join(one.name for one in series if not one.is_muted),
-    )
+def _chart(kind: CurveKind, curves: Sequence[tuple[Mapping[str, Any], Points]]) -> Chart:
+    series = [Series(kind.scored(label_of(curve.get("label", "")), curve), points=points) for curve, points in curves]
+    summary = f"{kind.title}: " + ", ".join(one.name for one in series)
+    return kind.chart(series, id=kind.name.replace("_", "-"), title=str(kind.title), summary=summary)
 
 
-def _name(curve: Mapping[str, Any], kind: Kind) -> str:
-    score, label = number(curve.get(kind.score)), label_of(curve.get("label", ""))
-    return label if score is None else f"{label} ({kind.score_title} {score:.3f})"
-
-
-def _help(kind: Kind, figures: Any) -> str:
+def _help(kind: CurveKind, figures: Any) -> str:
     n_curves = len(curves_of(figures, kind.name))
     if n_curves <= MOST_CURVES:
         return str(kind.help)
