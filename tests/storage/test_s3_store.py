@@ -45,6 +45,7 @@ from tests.servers.seaweedfs import (
     SECRET,
     SeaweedFS,
 )
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -261,6 +262,14 @@ def test_a_signed_address_downloads_without_a_key(connect: Connect) -> None:
         urlopen(url.replace("X-Amz-Signature=", "X-Amz-Signature=0"), timeout=10)
 
 
+def _answer(store: S3Store, key: str) -> bytes | None:
+    """A server that has just started takes requests some moments before it finds its volumes."""
+    try:
+        return read(store, key)
+    except StoreUnavailable:
+        return None
+
+
 def test_a_server_that_goes_and_comes_back(server: SeaweedFS, connect: Connect) -> None:
     store, key = connect(), new_key()
     data = os.urandom(9 * MIB)
@@ -279,7 +288,7 @@ def test_a_server_that_goes_and_comes_back(server: SeaweedFS, connect: Connect) 
             store.check()
     finally:
         server.start()
-    assert read(store, key) == data
+    assert wait_until(lambda: _answer(store, key), "the volumes to come back") == data
     with pytest.raises(ObjectMissing):
         store.stat(lost)
     store.sweep_partial(older_than_s=-60)
