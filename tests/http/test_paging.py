@@ -116,6 +116,10 @@ def forge(*parts: object) -> str:
         ("cursor=" + forge("name", "a\x00", "00000000-0000-0000-0000-000000000000", 0), "cursor"),
         ("cursor=" + forge("name", float("nan"), "00000000-0000-0000-0000-000000000000", 0), "cursor"),
         ("cursor=" + forge(["name"], "a", "00000000-0000-0000-0000-000000000000", 0), "cursor"),
+        ("cursor=" + forge("created_at", {"x": 1}, "00000000-0000-0000-0000-000000000000", 0), "cursor"),
+        ("cursor=" + forge("created_at", {"at": None}, "00000000-0000-0000-0000-000000000000", 0), "cursor"),
+        ("cursor=" + forge("name", "\ud800", "00000000-0000-0000-0000-000000000000", 0), "cursor"),
+        ("prefix=" + "x" * 9000, "prefix"),
     ],
 )
 def test_wrong_parameters_are_named(viewer: Wire, query: str, field: str):

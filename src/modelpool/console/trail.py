@@ -103,7 +103,8 @@ def export_trail(trail: Trail, format: str) -> HttpResponseBase:
     except Invalid as error:
         return HttpResponseBadRequest(str(error), content_type="text/plain")
     write, media_type = _FORMATS[format]
-    response = StreamingHttpResponse(write(_walk(rows)), content_type=media_type)
+    first = list(rows[:_AT_ONCE])  # before the head is sent: what goes wrong is an error, not the end of a file
+    response = StreamingHttpResponse(write(_walk(rows, first)), content_type=media_type)
     filename = f"{trail.name}-{timezone.now():%Y-%m-%d}.{format}"
     response["Content-Disposition"] = f'attachment; filename="{filename}"'
     response["Cache-Control"] = "no-store"
@@ -120,9 +121,8 @@ def _filtered(trail: Trail, asked: dict[str, Any]) -> QuerySet[AuditEvent]:
     return rows.order_by("-id")
 
 
-def _walk(rows: QuerySet[AuditEvent]) -> Iterator[AuditEvent]:
+def _walk(rows: QuerySet[AuditEvent], some: list[AuditEvent]) -> Iterator[AuditEvent]:
     """Yield all rows, some at a time, each some by one short query: nothing is open while a client reads slowly."""
-    some = list(rows[:_AT_ONCE])
     while some:
         yield from some
         some = list(rows.filter(id__lt=some[-1].pk)[:_AT_ONCE])

@@ -17,6 +17,8 @@ from modelpool.http.json_columns import ValueUnder
 
 M = TypeVar("M", bound=Model)
 
+MOST_CHARS = 8000
+"""Of a parameter: SQLite refuses to search for a text of more than 50,000 bytes."""
 _AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -43,11 +45,18 @@ class Filter:
 
     def apply(self, rows: QuerySet[M], *, name: str, value: str) -> QuerySet[M]:
         """Return the rows that pass; raise 422 that names the parameter."""
+        check_length(value, name=name)
         try:
             parsed = self.parse(value)
         except (ValueError, msgspec.ValidationError) as error:
             raise InvalidField(name, f"{value[:80]!r} is not {self.wants}.") from error
         return rows.filter(**{self.lookup: parsed})
+
+
+def check_length(value: str, *, name: str) -> None:
+    """Raise 422 that names the parameter for a text that is longer than any that a list has."""
+    if len(value) > MOST_CHARS:
+        raise InvalidField(name[:80], f"is longer than {MOST_CHARS} characters.")
 
 
 def one_of(lookup: str, choices: list[str]) -> Filter:

@@ -21,7 +21,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from modelpool.core.errors import FieldError, Invalid, InvalidField
-from modelpool.http.filters import Filter, parse_moment
+from modelpool.http.filters import Filter, check_length, parse_moment
 
 M = TypeVar("M", bound=Model)
 
@@ -126,6 +126,7 @@ def _checked_query(request: HttpRequest, listing: Listing) -> dict[str, str]:
             raise InvalidField(name, "may be given once only.")
         if "\x00" in request.GET[name] or "\x00" in name:
             raise InvalidField(name.replace("\x00", ""), "holds the character NUL.")
+        check_length(request.GET[name], name=name)
     return {name: value for name, value in request.GET.items() if isinstance(value, str)}
 
 
@@ -218,10 +219,8 @@ def _to_json(value: Any) -> Any:
 
 def _from_json(value: Any) -> Any:
     if isinstance(value, dict):
-        return parse_moment(value["at"])
-    if isinstance(value, str) and "\x00" not in value:
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return parse_moment(value.get("at", ""))
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         return _small(value)
     raise TypeError("not a position")
 
@@ -229,6 +228,6 @@ def _from_json(value: Any) -> Any:
 def _small(value: Any) -> Any:
     if isinstance(value, (int, float)) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
         raise ValueError("out of range")
-    if isinstance(value, str) and "\x00" in value:
+    if isinstance(value, str) and b"\x00" in value.encode():  # half of a surrogate pair is a ValueError as well
         raise ValueError("NUL")
     return value

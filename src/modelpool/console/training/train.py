@@ -32,6 +32,7 @@ from modelpool.training.sources import sources_of
 _DATASETS = 20
 _MODELS = 200
 _PREVIEW_ROWS = 8
+_MOST_SEARCHED = 250
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_]+")
 _SUFFIXES = re.compile(r"(\.[a-z]{2,7}){1,2}$")
 _DEFAULT_MODEL = "my-model"
@@ -146,7 +147,7 @@ def _choice(page: TenantPage, asked: QueryDict, again: TrainingJob | None) -> Ch
 
 
 def _show_data(page: TenantPage) -> TemplateResponse:
-    search = _text(page.request.GET, "q")
+    search = _text(page.request.GET, "q")[:_MOST_SEARCHED]
     rows = Dataset.objects.for_tenant(page.tenant).defer("preview", "columns").order_by("-created_at")
     if search:
         rows = rows.filter(name__icontains=search)
