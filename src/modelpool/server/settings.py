@@ -107,7 +107,7 @@ SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _HAS_TLS else 0
 X_FRAME_OPTIONS = "DENY"
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = int(_SETTINGS.limits.max_json)
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000  # the form of a model with 500 inputs, or 200 versions that are ticked
 DATA_UPLOAD_MAX_NUMBER_FILES = 4
 FILE_UPLOAD_HANDLERS = ["modelpool.http.upload_handler.FormFileHandler"]
 FILE_UPLOAD_TEMP_DIR = str(HOME.tmp_dir)

@@ -120,6 +120,15 @@ class TestAnswers:
         assert trial.refusal.text
         assert trial.pasted[mode] == text
 
+    @pytest.mark.parametrize(
+        "text", [r'["\ud800"]', r'{"city": "\ud800"}', r'"\ud800"', r'{"instances": [{"city": "\ud800"}]}', "[" * 5000]
+    )
+    def test_half_of_a_surrogate_pair_is_refused_and_no_fault_of_ours(self, client, version, text):
+        trial = ask(client, version, mode="json", json=text)
+        assert trial.answer is None
+        assert trial.refusal.text
+        assert [snippet.id for snippet in trial.snippets] == ["curl", "python", "javascript"]
+
     def test_very_much_is_for_programs(self, client, version):
         trial = ask(client, version, mode="json", json=" " * 200_001)
         assert "200000 characters" in trial.refusal.text

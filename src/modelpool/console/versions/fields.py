@@ -10,10 +10,13 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from modelpool.console.versions.pasted import json_in
 from modelpool.core.codecs.values import ValueProblem, value_checker
 from modelpool.core.signature import ModelSignature, TensorSpec
 
 _MOST_CHOICES = 10
+MOST_FIELDS = 500
+"""Inputs of a form; a row of more is pasted. ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` lets so many through."""
 _CUT_CHARS = 100
 """The profile of a dataset cuts values at so many characters: such a value is no choice."""
 
@@ -200,7 +203,7 @@ def _number(text: str) -> Any:
 def _list(text: str) -> Any:
     if text.lstrip().startswith("["):
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            return json_in(text)
+        except ValueError:
             return text
     return [_number(part.strip()) for part in text.replace(";", ",").replace("\n", ",").split(",") if part.strip()]

@@ -8,6 +8,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from modelpool.console.versions.pasted import json_in
+
 KEY_VARIABLE = "MODELPOOL_KEY"
 
 
@@ -117,6 +119,6 @@ def _parsed(call: Call) -> Any:
     if call.file or call.content_type != "application/json" or call.body.count("[") + call.body.count("{") > _MOST_OPEN:
         return None
     try:
-        return json.loads(call.body)
+        return json_in(call.body)
     except ValueError:
         return None

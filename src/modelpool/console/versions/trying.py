@@ -15,7 +15,8 @@ from modelpool import conf
 from modelpool.console.figures import label_of
 from modelpool.console.pages import TenantPage
 from modelpool.console.scoping import operates
-from modelpool.console.versions.fields import Column, Field, fields_of, problems_of, row_of
+from modelpool.console.versions.fields import MOST_FIELDS, Column, Field, fields_of, problems_of, row_of
+from modelpool.console.versions.pasted import json_in
 from modelpool.console.versions.snippets import Call, Snippet, snippets_of
 from modelpool.core.errors import ModelpoolError, TooLarge
 from modelpool.core.signature import ModelSignature
@@ -96,8 +97,8 @@ def new_trial(page: TenantPage, version: ModelVersion, columns: Sequence[Column]
 def tried(page: TenantPage, version: ModelVersion, columns: Sequence[Column]) -> Trial:
     """Ask the version what was posted."""
     posted = {name: str(value) for name, value in page.request.POST.items()}
-    signature, mode = ModelSignature.from_dict(version.signature), _mode(posted)
-    began = monotonic()
+    signature = ModelSignature.from_dict(version.signature)
+    mode, began = _mode(signature, posted), monotonic()
     try:
         if mode != "row" and len(posted.get(mode, "")) > MOST_PASTED:
             raise TooLarge(MOST_PASTED, unit="characters")
@@ -135,23 +136,29 @@ def _trial(
     fields = fields_of(signature, columns, typed=posted, problems=problems or {})
     shown = {one.name: one.value for one in fields}
     example = row_of(signature, shown)
+    pasted = {
+        "json": posted.get("json", json.dumps([example], indent=2, ensure_ascii=False)),
+        "csv": posted.get("csv", _csv(example)) if signature.is_tabular else "",
+    }
     return Trial(
-        fields=fields,
-        mode=_mode(posted),
+        fields=fields if "row" in _modes(signature) else [],
+        mode=_mode(signature, posted),
         method=_method(signature, posted),
         methods=signature.methods,
-        pasted={
-            "json": posted.get("json", json.dumps([example], indent=2, ensure_ascii=False)),
-            "csv": posted.get("csv", _csv(example)) if signature.is_tabular else "",
-        },
-        snippets=snippets_of(_call(page, version, signature, {**shown, **posted})),
+        pasted=pasted,
+        snippets=snippets_of(_call(page, version, signature, {**shown, **pasted, **posted})),
         **outcome,
     )
 
 
-def _mode(posted: Mapping[str, str]) -> str:
-    mode = posted.get("mode", "")
-    return mode if mode in MODES else "row"
+def _modes(signature: ModelSignature) -> Sequence[str]:
+    """A row of very many values is pasted: nobody fills in such a form."""
+    return MODES if len(signature.inputs) <= MOST_FIELDS else MODES[1:]
+
+
+def _mode(signature: ModelSignature, posted: Mapping[str, str]) -> str:
+    mode, modes = posted.get("mode", ""), _modes(signature)
+    return mode if mode in modes else modes[0]
 
 
 def _method(signature: ModelSignature, posted: Mapping[str, str]) -> str:
@@ -162,7 +169,7 @@ def _method(signature: ModelSignature, posted: Mapping[str, str]) -> str:
 
 def _call(page: TenantPage, version: ModelVersion, signature: ModelSignature, posted: Mapping[str, str]) -> Call:
     """Return what is sent: the row of the form, or what was pasted."""
-    mode, method = _mode(posted), _method(signature, posted)
+    mode, method = _mode(signature, posted), _method(signature, posted)
     url = address_of(page, version)
     if mode == "csv":
         asked = f"?method={quote(method)}" if method != signature.methods[0] else ""
@@ -189,8 +196,8 @@ def _body(instances: Any, signature: ModelSignature, method: str) -> str:
 def _whole(text: str, signature: ModelSignature, method: str) -> str:
     """Make a whole body of pasted rows, or of one row; a body that is whole, and what is no JSON, stay as they are."""
     try:
-        pasted = json.loads(text)
-    except (ValueError, RecursionError):
+        pasted = json_in(text)
+    except ValueError:
         return text
     if isinstance(pasted, list):
         return _body(pasted, signature, method)
