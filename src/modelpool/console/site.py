@@ -44,6 +44,8 @@ class ConsoleSite(UnfoldAdminSite):
                 return view(request, *args, **kwargs)
             if request.user.is_authenticated:
                 raise PermissionDenied
+            if request.headers.get("HX-Request") == "true":
+                return HttpResponse(status=401)  # the page it is a part of is loaded anew: static/console/page.js
             return redirect_to_login(request.get_full_path())
 
         protected = csrf_protect(guarded)

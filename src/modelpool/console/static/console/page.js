@@ -51,5 +51,11 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => { delete form.dataset.sent; }, 5000);
 });
 
+/* A part of the page that may not be seen any more, or is not there any more, tells of the whole page. */
+const GONE = [401, 403, 404];
+document.addEventListener("htmx:responseError", (event) => {
+  if (GONE.includes(event.detail.xhr.status)) location.reload();
+});
+
 document.addEventListener("htmx:load", (event) => showTimes(event.detail.elt));
 showTimes(document);
