@@ -6,6 +6,7 @@ and gives the same figures as a table to whoever reads rather than looks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -67,8 +68,8 @@ class Chart:
             "series": [
                 {
                     "name": one.name,
-                    "values": list(one.values),
-                    "points": [list(point) for point in one.points],
+                    "values": [value if _is_drawable(value) else None for value in one.values],
+                    "points": [list(point) for point in one.points if all(map(_is_drawable, point))],
                     "muted": one.is_muted,
                     "filled": one.is_filled,
                     "marked": one.is_marked,
@@ -119,6 +120,11 @@ def _some(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]
     if last < MOST_TOLD:
         return points
     return [points[round(at * last / (MOST_TOLD - 1))] for at in range(MOST_TOLD)]
+
+
+def _is_drawable(value: Figure) -> bool:
+    """JSON has no infinity: one in a chart would end the drawing of all."""
+    return value is not None and math.isfinite(value)
 
 
 def _at(values: Sequence[Figure], position: int) -> Figure:

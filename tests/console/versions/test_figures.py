@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,21 @@ class TestLogged:
     def test_very_long_data_are_cut(self) -> None:
         (one,) = logged_figures({"much": {"x": ["y" * 100] * 1000}})
         assert len(one.text) < 20_010
+
+
+def test_figures_beyond_all_bounds_leave_a_chart_that_can_be_read() -> None:
+    most = 1.7e308
+    figures = {
+        "predicted_vs_actual": {"actual": [most, 1, 2], "predicted": [-most, 1, 3]},
+        "residuals": {"edges": [-most, 0, most], "counts": [most, most]},
+        "feature_importance": {"features": ["a", "b"], "importances": [most, -most]},
+    }
+    drawings = [*regression_drawings(figures), importance_drawing(figures)]
+    specs = [drawing.chart.spec for drawing in drawings if drawing]
+    assert len(specs) == 4
+    assert all(json.dumps(spec, allow_nan=False) for spec in specs)
+    (along,) = (spec for spec in specs if spec["kind"] == "scatter" and spec["series"][0]["points"][0] == [1, 0])
+    assert along["series"][0]["points"] == [[1, 0], [3, -1]]
 
 
 @pytest.mark.parametrize(
