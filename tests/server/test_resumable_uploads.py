@@ -5,28 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tusclient.client import TusClient
 
 from tests.fixtures.onnx_files import adds
 from tests.sandbox import fresh_path
 from tests.server.processes import children_running
-from tests.servers.modelpool import inherited_environment, serve_modelpool
+from tests.server.tus_site import PIECE, TUS, Site, run_command, sha256_header
+from tests.servers.modelpool import serve_modelpool
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -36,69 +28,6 @@ _SETTINGS = """
 [uploads]
 part_size = "64 KiB"
 """
-_TUS = {"Tus-Resumable": "1.0.0"}
-_PIECE = {**_TUS, "Content-Type": "application/offset+octet-stream"}
-
-
-@dataclass
-class Site:
-    """A server, its clients' key, and the address of uploads."""
-
-    url: str
-    home: Path
-    key: str
-    pid: int
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What every request carries."""
-        return {"Authorization": f"Bearer {self.key}"}
-
-    @property
-    def api(self) -> httpx.Client:
-        """A client of the tenant's addresses."""
-        return httpx.Client(base_url=f"{self.url}/api/v1/tenants/default", headers=self.headers, timeout=60)
-
-    def tus(self) -> TusClient:
-        """The client that people have."""
-        return TusClient(f"{self.url}/api/v1/tenants/default/uploads", headers=self.headers)
-
-    def begin(self, length: int, **metadata: str) -> str:
-        """Begin an upload and return its address below the tenant's."""
-        pairs = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in metadata.items())
-        with self.api as api:
-            answer = api.post("/uploads", headers={**_TUS, "Upload-Length": str(length), "Upload-Metadata": pairs})
-        assert answer.status_code == 201, answer.text
-        return "/uploads/" + answer.headers["location"].rpartition("/")[2]
-
-    def offset(self, upload: str) -> int:
-        """Return how far an upload is."""
-        with self.api as api:
-            return int(api.head(upload, headers=_TUS).headers["upload-offset"])
-
-    def patch(self, upload: str, offset: int, body: bytes, **headers: str) -> httpx.Response:
-        """Send a piece."""
-        with self.api as api:
-            return api.patch(upload, content=body, headers={**_PIECE, "Upload-Offset": str(offset), **headers})
-
-    def cut(self, upload: str, offset: int, body: bytes, *, declared: int) -> socket.socket:
-        """Send the beginning of a piece over a bare connection, which is left open."""
-        parts = urlsplit(self.url)
-        connection = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20)
-        head = (
-            f"PATCH /api/v1/tenants/default{upload} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.key}\r\n"
-            f"Tus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\n"
-            f"Content-Length: {declared}\r\n\r\n"
-        )
-        connection.sendall(head.encode() + body)
-        return connection
-
-
-def _run(home: Path, *arguments: str) -> Any:
-    command = [sys.executable, "-P", "-m", "modelpool", *arguments, "--home", str(home), "--json"]
-    done = subprocess.run(command, env=inherited_environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def _table(size: int) -> bytes:
@@ -112,7 +41,7 @@ def site() -> Iterator[Site]:
     home.mkdir(mode=0o700)
     (home / "modelpool.toml").write_text(_SETTINGS)
     with serve_modelpool(home, "--workers", "2", "--job-workers", "0") as served:
-        key = _run(home, "key", "create", "--tenant", "default", "--role", "scientist")["key"]
+        key = run_command(home, "key", "create", "--tenant", "default", "--role", "scientist")["key"]
         yield Site(served.url, home, key, served.process.pid)
 
 
@@ -135,13 +64,13 @@ def test_the_client_that_people_have_uploads_a_dataset(site: Site):
         assert first.json()["sha256"] == hashlib.sha256(data).hexdigest()
         assert api.get(f"/datasets/{first.json()['id']}/download").content == data
         assert api.post("/datasets", json=body).json()["code"] == "upload_not_found"
-        assert api.head(f"/uploads/{upload}", headers=_TUS).status_code == 404
+        assert api.head(f"/uploads/{upload}", headers=TUS).status_code == 404
 
 
 def test_an_upload_becomes_a_version(site: Site):
     model = adds(1.0)
     upload = site.begin(len(model), filename="adds.onnx")
-    assert site.patch(upload, 0, model, **_sha256(model)).status_code == 204
+    assert site.patch(upload, 0, model, **sha256_header(model)).status_code == 204
     with site.api as api:
         body = {"upload": upload.rpartition("/")[2], "metrics": {"accuracy": 0.5}}
         answer = api.post("/models/resumed/versions", json=body)
@@ -222,7 +151,7 @@ def test_the_answers_of_the_protocol(site: Site):
         assert (options.status_code, options.headers["tus-version"]) == (204, "1.0.0")
         assert options.headers["tus-extension"] == "creation,creation-with-upload,termination,expiration,checksum"
         assert int(options.headers["tus-max-size"]) == 2 * 2**30
-        head = api.head(upload, headers=_TUS)
+        head = api.head(upload, headers=TUS)
         assert (head.headers["upload-length"], head.headers["upload-offset"]) == ("10", "0")
         assert head.headers["cache-control"] == "no-store"
         assert head.headers["tus-resumable"] == "1.0.0"
@@ -233,26 +162,26 @@ def test_the_answers_of_the_protocol(site: Site):
     assert site.patch(upload, 5, b"12345").json()["code"] == "offset_mismatch"
     assert site.patch(upload, 0, b"1", **{"Content-Type": "text/plain"}).status_code == 415
     assert site.patch(upload, 0, b"12345678901").status_code == 413
-    wrong = site.patch(upload, 0, b"12345", **_sha256(b"other"))
+    wrong = site.patch(upload, 0, b"12345", **sha256_header(b"other"))
     assert (wrong.status_code, wrong.json()["code"], site.offset(upload)) == (460, "checksum_mismatch", 0)
     with site.api as api:
-        overridden = {**_PIECE, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
+        overridden = {**PIECE, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
         assert api.post(upload, content=b"12345", headers=overridden).headers["upload-offset"] == "5"
         body = {"upload": upload.rpartition("/")[2]}
         assert api.post("/datasets", json=body).json()["code"] == "upload_unfinished"
-        assert api.post(upload, headers={**_TUS, "X-HTTP-Method-Override": "DELETE"}).status_code == 204
-        assert api.head(upload, headers=_TUS).status_code == 404
+        assert api.post(upload, headers={**TUS, "X-HTTP-Method-Override": "DELETE"}).status_code == 204
+        assert api.head(upload, headers=TUS).status_code == 404
 
 
 def test_an_upload_can_begin_with_its_first_bytes(site: Site):
     with site.api as api:
-        answer = api.post("/uploads", content=b"12345", headers={**_PIECE, "Upload-Length": "10"})
+        answer = api.post("/uploads", content=b"12345", headers={**PIECE, "Upload-Length": "10"})
         assert (answer.status_code, answer.headers["upload-offset"]) == (201, "5")
 
 
 def test_an_upload_that_a_key_names_outlives_its_first_bytes(site: Site):
     wrong = "sha256 " + base64.b64encode(hashlib.sha256(b"other").digest()).decode()
-    head = {**_PIECE, "Upload-Length": "10", "Upload-Checksum": wrong, "Idempotency-Key": os.urandom(8).hex()}
+    head = {**PIECE, "Upload-Length": "10", "Upload-Checksum": wrong, "Idempotency-Key": os.urandom(8).hex()}
     with site.api as api:
         refused = api.post("/uploads", content=b"12345", headers=head)
         again = api.post("/uploads", content=b"12345", headers=head)
@@ -275,7 +204,7 @@ def test_an_upload_that_a_key_names_outlives_its_first_bytes(site: Site):
 )
 def test_hostile_metadata_is_refused(site: Site, metadata: str):
     with site.api as api:
-        answer = api.post("/uploads", headers={**_TUS, "Upload-Length": "1", "Upload-Metadata": metadata})
+        answer = api.post("/uploads", headers={**TUS, "Upload-Length": "1", "Upload-Metadata": metadata})
     assert answer.status_code == 400
 
 
@@ -283,10 +212,6 @@ def test_a_name_is_only_a_name(site: Site):
     upload = site.begin(1, filename="../../etc/passwd\x00\n.csv")
     with site.api as api:
         assert api.get(upload).json()["filename"] == "passwd.csv"
-
-
-def _sha256(body: bytes) -> dict[str, str]:
-    return {"Upload-Checksum": "sha256 " + base64.b64encode(hashlib.sha256(body).digest()).decode()}
 
 
 def _answers(site: Site) -> bool:

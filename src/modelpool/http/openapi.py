@@ -52,6 +52,11 @@ def reference(kind: type[msgspec.Struct]) -> dict[str, str]:
     return {"$ref": _REFERENCE.format(name=kind.__name__)}
 
 
+def any_of(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the schema of a body that may be any one of the structs; their fields tell which it is."""
+    return {"anyOf": [reference(kind) for kind in kinds]}
+
+
 def page_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the schema of a page of a list."""
     link = {"type": ["string", "null"], "format": "uri"}

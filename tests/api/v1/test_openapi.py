@@ -49,6 +49,14 @@ def test_every_route_and_method_is_described():
     assert len(documented) == len(routes - undocumented)
 
 
+def test_a_dataset_can_be_made_of_rows_or_of_an_upload():
+    post = build_schema()["paths"]["/api/v1/tenants/{tenant}/datasets"]["post"]
+    kinds = post["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    assert [one["$ref"].rpartition("/")[2] for one in kinds] == ["InlineDataset", "DatasetFromUpload"]
+    upload = build_schema()["components"]["schemas"]["DatasetFromUpload"]
+    assert (upload["required"], set(upload["properties"])) == (["upload"], {"upload", "filename", "sha256", "name"})
+
+
 @pytest.mark.django_db
 def test_document_and_page_are_public():
     client = Client()

@@ -29,7 +29,7 @@ from modelpool.http.body_stream import content_length
 from modelpool.http.downloads import send_artifact
 from modelpool.http.filters import moment, one_of, text
 from modelpool.http.idempotent_views import KeepsAnswer
-from modelpool.http.openapi import BINARY, describe, form
+from modelpool.http.openapi import BINARY, any_of, describe, form
 from modelpool.http.paging import Listing, paginate
 from modelpool.http.uploads import FORM, Upload, clean_filename, read_upload
 from modelpool.http.views import ApiView, created, no_content
@@ -60,7 +60,7 @@ LISTING = Listing(
 _BODY: dict[str, Any] = {
     **dict.fromkeys(sorted(BY_TYPE), BINARY),
     FORM: form({"file": BINARY, "name": {"type": "string", "maxLength": 200}}, required=["file"]),
-    "application/json": InlineDataset,
+    "application/json": any_of(InlineDataset, DatasetFromUpload),
 }
 _PARAMETERS = [
     OpenApiParameter("filename", str, description="The name of a file that is sent as the body."),

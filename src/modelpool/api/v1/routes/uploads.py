@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
@@ -118,7 +118,9 @@ class UploadsView(KeepsAnswer, TusView):
             return _created(upload[0])
 
         response = self.run_once(sent, begin)
-        if not upload or not size_bytes:
+        if not upload:
+            return self._as_it_stands(response)
+        if not size_bytes:
             return response
         try:
             kept = receive(self.raw_request, upload[0], offset=0)
@@ -127,6 +129,20 @@ class UploadsView(KeepsAnswer, TusView):
                 delete_upload(upload[0], actor=self.actor)
             raise
         return _created(kept)
+
+    def _as_it_stands(self, replayed: HttpResponse) -> HttpResponse | Response:
+        """Tell how far the upload is by now, where the answer that was kept is of its beginning.
+
+        A client sends on from ``Upload-Offset``: that of the beginning would only be refused. What is used up or given
+        up is answered as it was, and its address is not found.
+        """
+        upload_id = replayed.headers["Location"].rpartition("/")[2]
+        found = Upload.objects.for_tenant(self.tenant).select_related("tenant").filter(pk=upload_id).first()
+        if found is None:
+            return replayed
+        response = _created(found)
+        response["Idempotency-Replayed"] = replayed.headers["Idempotency-Replayed"]
+        return response
 
 
 class UploadView(TusView):
