@@ -21,6 +21,7 @@ from modelpool.console.pages import Page
 from modelpool.core.errors import Invalid
 from modelpool.http.filters import Filter, moment, one_of, text
 from modelpool.http.paging import Listing
+from modelpool.tenants.audit import OUTCOMES
 from modelpool.tenants.models import AuditEvent
 
 ACTIONS = (
@@ -34,12 +35,11 @@ ACTIONS = (
 )  # fmt: skip
 """What is offered to choose from; any other action that the trail has may be typed."""
 
-_OUTCOMES = ["done", "denied", "refused"]
 _FILTERS: dict[str, Filter] = {
     "actor": text("actor_label"),
     "action": text("action"),
     "target": Filter("target__startswith"),
-    "outcome": one_of("outcome", _OUTCOMES),
+    "outcome": one_of("outcome", list(OUTCOMES)),
     "since": moment("at__gte"),
     "until": moment("at__lt"),
 }
@@ -80,7 +80,7 @@ def show_trail(trail: Trail) -> HttpResponse:
         events=[(event, json.dumps(event.details, indent=1, ensure_ascii=False)) for event in shown.rows],
         of_all=of_all,
         actions=ACTIONS,
-        outcomes=_OUTCOMES,
+        outcomes=OUTCOMES,
         url=trail.url,
     )
 

@@ -7,6 +7,9 @@ from typing import Any
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import AuditEvent, Tenant
 
+OUTCOMES = ("done", "denied", "refused")
+"""Of an event: it took place; the caller's role did not allow it; what was asked for was turned down."""
+
 
 def record(
     action: str,

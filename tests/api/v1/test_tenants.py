@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from modelpool.tenants import audit
+from modelpool.tenants.actors import SYSTEM
 from modelpool.tenants.models import Tenant
 from tests.api.v1.wire import Wire, problem
 from tests.api.v1.world import World
@@ -90,6 +94,21 @@ def test_the_audit_trail_names_who_and_what(admin: Wire, scientist: Wire):
     assert admin.get("/audit?since=2999-01-01T00:00:00Z").json()["results"] == []
     assert admin.get("/audit?since=2999-01-01T00:00:00%2B23:00").json()["results"] == []
     assert admin.get("/audit?since=0001-01-01T00:00:00%2B23:00").status_code == 422
+
+
+def test_the_audit_trail_is_filtered_by_how_it_ended(admin: Wire, scientist: Wire, world: World):
+    scientist.post("/models", {"name": "other"})
+    assert scientist.get("/audit").status_code == 403
+    audit.record("version.refuse", actor=SYSTEM, tenant=world.tenant, target="churn/1", outcome="refused")
+    found = {outcome: _actions(admin.get(f"/audit?outcome={outcome}")) for outcome in audit.OUTCOMES}
+    assert (found["refused"], found["denied"]) == (["version.refuse"], ["access"])
+    assert "model.create" in found["done"]
+    assert not {"version.refuse", "access"} & set(found["done"])
+    assert admin.get("/audit?outcome=lost").status_code == 422
+
+
+def _actions(response: Any) -> list[str]:
+    return [event["action"] for event in response.json()["results"]]
 
 
 def test_members_come_and_go(admin: Wire, world: World):

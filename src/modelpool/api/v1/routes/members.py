@@ -21,6 +21,7 @@ from modelpool.http.filters import moment, one_of, text
 from modelpool.http.openapi import describe
 from modelpool.http.paging import Listing, paginate
 from modelpool.http.views import ApiView, no_content
+from modelpool.tenants.audit import OUTCOMES
 from modelpool.tenants.membership import roles_of
 from modelpool.tenants.models import AuditEvent, Member, User
 from modelpool.tenants.roles import TENANT_ROLES, Permission
@@ -37,7 +38,7 @@ AUDIT = Listing(
     filters={
         "action": text("action"),
         "actor": text("actor_label"),
-        "outcome": one_of("outcome", ["done", "denied"]),
+        "outcome": one_of("outcome", list(OUTCOMES)),
         "since": moment("at__gte"),
         "until": moment("at__lt"),
     },
