@@ -98,7 +98,7 @@ def test_the_audit_trail_names_who_and_what(admin: Wire, scientist: Wire):
 
 def test_the_audit_trail_is_filtered_by_how_it_ended(admin: Wire, scientist: Wire, world: World):
     scientist.post("/models", {"name": "other"})
-    assert scientist.get("/audit").status_code == 403
+    assert scientist.post("/keys", {"name": "mine", "role": "admin"}).status_code == 403
     audit.record("version.refuse", actor=SYSTEM, tenant=world.tenant, target="churn/1", outcome="refused")
     found = {outcome: _actions(admin.get(f"/audit?outcome={outcome}")) for outcome in audit.OUTCOMES}
     assert (found["refused"], found["denied"]) == (["version.refuse"], ["access"])
