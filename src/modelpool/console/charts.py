@@ -6,7 +6,6 @@ and gives the same figures as a table to whoever reads rather than looks.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from django.utils.translation import gettext as _
 
 Figure = float | int | None
+_LARGEST = 1e100
 MOST_TOLD = 50
 """Points of one line in the table; the ends are among them."""
 
@@ -123,8 +123,8 @@ def _some(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]
 
 
 def _is_drawable(value: Figure) -> bool:
-    """JSON has no infinity: one in a chart would end the drawing of all."""
-    return value is not None and math.isfinite(value)
+    """JSON has no infinity, and an axis to the largest float ends no more: either would end the drawing of all."""
+    return value is not None and abs(value) <= _LARGEST
 
 
 def _at(values: Sequence[Figure], position: int) -> Figure:

@@ -147,7 +147,7 @@ def test_figures_beyond_all_bounds_leave_a_chart_that_can_be_read() -> None:
     drawings = [*regression_drawings(figures), importance_drawing(figures)]
     specs = [drawing.chart.spec for drawing in drawings if drawing]
     assert len(specs) == 4
-    assert all(json.dumps(spec, allow_nan=False) for spec in specs)
+    assert all("e+308" not in json.dumps(spec["series"], allow_nan=False) for spec in specs)
     (along,) = (spec for spec in specs if spec["kind"] == "scatter" and spec["series"][0]["points"][0] == [1, 0])
     assert along["series"][0]["points"] == [[1, 0], [3, -1]]
 
