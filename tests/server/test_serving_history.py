@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
-from contextlib import ExitStack, closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,7 +21,7 @@ from tests.fixtures.onnx_files import adds
 from tests.sandbox import fresh_path
 from tests.server.processes import children_running
 from tests.server.test_counted_traffic import _ask, _key
-from tests.servers.modelpool import serve_modelpool
+from tests.servers.modelpool import inherited_environment, serve_modelpool
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -39,9 +43,9 @@ def _home(name: str, shared: Path) -> Path:
     return home
 
 
-def _told(shared: Path, seconds: int) -> tuple[int, int]:
+def _told(shared: Path, seconds: int, name: str = "shared.sqlite3") -> tuple[int, int]:
     """Return requests and those refused, as the database has them."""
-    with closing(sqlite3.connect(shared / "shared.sqlite3", timeout=30)) as database:
+    with closing(sqlite3.connect(shared / name, timeout=30)) as database:
         query = (
             "select coalesce(sum(requests), 0), coalesce(sum(refused), 0) from modelpool_served_span where seconds=?"
         )
@@ -82,6 +86,39 @@ def test_history_is_what_the_client_counted_over_nodes_kills_and_restarts():
     with serve_modelpool(homes[0], *options) as again:
         assert set(_ask(again.url, key, 4)) == {200}
     assert _told(shared, 60) == _told(shared, 3600) == (60, 1)
+
+
+def test_what_people_try_on_a_versions_page_is_counted_like_what_programs_ask():
+    home = fresh_path("history-tried")
+    home.mkdir(parents=True)
+    with serve_modelpool(home, "--workers", "2", "--job-workers", "0") as served:
+        key = _key(home, "--tenant", "default", "--role", "scientist")
+        with httpx.Client(base_url=served.url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as api:
+            path = "/api/v1/tenants/default/models/one/versions"
+            assert api.post(path, files={"file": adds(1.0)}).status_code == 201
+        with _signed_in(served.url, home) as person:
+            page = "/console/tenants/default/models/one/versions/1/"
+            for typed, told in (("[[1.0]]", "2"), ("[[2.0]]", "3"), ('[["no number"]]', "instances[0]")):
+                assert told in person.post(f"{page}try/", data={"mode": "json", "json": typed}).text
+            answer = person.post(f"{path}/1/predict", json={"instances": [[1.0]]})
+            assert answer.status_code == 200, answer.text
+    told = (_told(home, 60, "modelpool.sqlite3"), _told(home, 3600, "modelpool.sqlite3"))
+    assert told == ((4, 1), (4, 1))
+
+
+@contextmanager
+def _signed_in(url: str, home: Path) -> Iterator[httpx.Client]:
+    command = [sys.executable, "-P", "-m", "modelpool", "user", "create", "ada", "--password-stdin"]
+    subprocess.run(
+        [*command, "--tenant", "default", "--role", "scientist", "--home", str(home)],
+        env=inherited_environment(), input="correct horse battery", text=True, check=True, capture_output=True,
+    )  # fmt: skip
+    with httpx.Client(base_url=url, headers={"Referer": url}, timeout=60) as browser:
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.get("/console/login/").text)[1]
+        form = {"username": "ada", "password": "correct horse battery", "csrfmiddlewaretoken": token}
+        assert browser.post("/console/login/", data=form).status_code == 302
+        browser.headers["X-CSRFToken"] = browser.cookies["csrftoken"]
+        yield browser
 
 
 def _is_ready(url: str, pid: int) -> bool:
