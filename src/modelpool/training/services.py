@@ -32,6 +32,7 @@ from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
 from modelpool.training import catalogue, requests, retention
+from modelpool.training.dataset_names import MOST_NAME_CHARS, check_dataset_name
 from modelpool.training.engines import JobEngine, get_engine
 from modelpool.training.inline_data import encode_inline
 from modelpool.training.models import Dataset, TrainingJob
@@ -79,10 +80,12 @@ def create_dataset(
     """Keep a data file; its rows are looked at later, in a child process of a worker.
 
     ``in_transaction`` is called with the dataset before the commit, for what must hold together with it.
-    Raises :class:`TooLarge` past ``[limits] max_dataset`` and :class:`StorageQuotaExceeded`.
+    Raises :class:`InvalidField` for a ``name`` of several lines, :class:`TooLarge` past ``[limits] max_dataset`` and
+    :class:`StorageQuotaExceeded`.
     """
     if format not in Dataset.Format.values:
         raise InvalidField("format", f"{format!r:.80} is not one of {', '.join(Dataset.Format.values)}.")
+    check_dataset_name(name)
     expires_at = retention.checked_expiry(expires_at)
     artifact = store_artifact(
         tenant,
@@ -95,7 +98,7 @@ def create_dataset(
         replaces_bytes=replaces_bytes,
     )
     values = {
-        "name": (name or filename)[:200],
+        "name": (name or filename)[:MOST_NAME_CHARS],
         "format": format,
         "created_by": actor.label[:200],
         "expires_at": expires_at or retention.default_expiry(tenant),
@@ -162,7 +165,7 @@ def change_dataset(
     expires_at = retention.checked_expiry(expires_at)
     changes: dict[str, Any] = {}
     if name is not None:
-        changes["name"] = name[:200]
+        changes["name"] = check_dataset_name(name)
     if expires_at is not None or is_kept:
         changes["expires_at"] = expires_at
     with transaction.atomic():

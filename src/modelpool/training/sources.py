@@ -16,6 +16,7 @@ from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
 from modelpool.training import retention
 from modelpool.training.data_formats import BY_SUFFIX, data_format_of
+from modelpool.training.dataset_names import MOST_NAME_CHARS, check_dataset_name
 from modelpool.training.models import Dataset
 
 _PATH = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*(/[A-Za-z0-9_\-][A-Za-z0-9_.\-]*)*")
@@ -50,13 +51,14 @@ def request_dataset(
     if source not in allowed:
         known = ", ".join(allowed) or "none; the operator configures them"
         raise InvalidField("source", f"{source[:80]!r} is not a source that this tenant may use; those are: {known}.")
+    check_dataset_name(name)
     expires_at = retention.checked_expiry(expires_at)
     origin, format_name = _origin(allowed[source], source=source, parameters=parameters or {}, path=path)
     with transaction.atomic():
         _check_quota(tenant)
         dataset: Dataset = Dataset.objects.create(
             tenant=tenant,
-            name=(name or path.rpartition("/")[2] or source)[:200],
+            name=(name or path.rpartition("/")[2] or source)[:MOST_NAME_CHARS],
             format=format_name,
             state=Dataset.State.PENDING,
             origin=origin,

@@ -168,6 +168,19 @@ def test_a_dataset_is_renamed_and_kept(sign_in, pool):
     assert pool.dataset.expires_at is None
 
 
+@pytest.mark.parametrize("name", ["two\nlines", "txt.\u202eexe", "x" * 201])
+def test_a_name_is_one_line_that_reads_as_it_is_written(sign_in, pool, name):
+    client, dataset = sign_in("scientist", pool.tenant), pool.dataset
+    for address in (
+        reverse("console:dataset-change", args=[pool.tenant.name, dataset.pk]),
+        reverse("console:dataset-upload", args=[pool.tenant.name]),
+    ):
+        file = SimpleUploadedFile("t.csv", b"x,y\n1,2\n")
+        response = client.post(address, {"name": name, "file": file}, follow=True)
+        assert "must be one line" in response.text, address
+    assert [one.name for one in Dataset.objects.for_tenant(pool.tenant)] == ["d.csv"]
+
+
 def test_a_dataset_is_deleted_once_no_job_needs_it(sign_in, pool):
     browser, address = sign_in("scientist", pool.tenant), at("dataset-delete", pool.tenant, pool.dataset.pk)
     assert "still needs dataset" in browser.post(address, follow=True).text
