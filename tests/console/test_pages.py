@@ -88,6 +88,21 @@ def test_pages_may_run_files_of_this_server_only(client):
     assert "unsafe" not in policy
 
 
+def test_nothing_is_kept_by_browsers_errors_neither(sign_in, pool):
+    vic = sign_in("viewer", pool.tenant)
+    answers = [
+        vic.get(at("tenant", pool.tenant)),
+        vic.get("/console/tenants/nobody/"),
+        vic.get("/console/nowhere"),
+        vic.get(at("members", pool.tenant)),
+        vic.put(at("tenant", pool.tenant)),
+        Client(enforce_csrf_checks=True).post(at("model-activate", pool.tenant, pool.model.name)),
+        Client().get(at("tenant", pool.tenant)),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 404, 404, 403, 405, 403, 302]
+    assert all("no-store" in answer["Cache-Control"] for answer in answers)
+
+
 def test_looking_changes_nothing(sign_in, pool):
     client = sign_in("operator")
     before = AuditEvent.objects.count(), LogEntry.objects.count()

@@ -24,3 +24,17 @@ class RequestIdMiddleware:
         response = self.get_response(request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+class UnkeptPagesMiddleware:
+    """Has no browser and no proxy keep what the console answers, errors too: who may see what can change any moment."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Set ``Cache-Control`` where the answer says nothing of it."""
+        response = self.get_response(request)
+        if request.path.startswith("/console"):
+            response.headers.setdefault("Cache-Control", "no-store, private")
+        return response

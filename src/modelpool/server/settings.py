@@ -49,6 +49,7 @@ MIDDLEWARE = [
     "modelpool.http.middleware.RequestIdMiddleware",
     "modelpool.http.gate.RequestGateMiddleware",
     "modelpool.http.content_security.ContentSecurityMiddleware",
+    "modelpool.http.middleware.UnkeptPagesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
