@@ -127,7 +127,7 @@ def test_a_query_cannot_write_and_is_not_cut(sqlite_url, use, tenant, forks, act
 
 def test_an_object_of_a_store_is_copied(use, tenant, forks, actor, tmp_path, monkeypatch):
     use(sales=StoreSourceSettings(store="default", tenants=("*",)))
-    root = Path(get_store("default")._root.path)  # type: ignore[attr-defined]
+    root = Path(get_store("default").store._root.path)  # type: ignore[attr-defined]
     get_store("default").check()
     for name in (tenant.name, "umbrella"):
         folder = root / "imports" / name
@@ -246,7 +246,7 @@ def test_a_store_that_does_not_answer_is_asked_again(use, tenant, actor, forks, 
     assert not fetch_next(forks)  # not at once
     use(sales=StoreSourceSettings(store="default", tenants=("*",)))
     get_store("default").check()
-    folder = Path(get_store("default")._root.path) / "imports" / tenant.name  # type: ignore[attr-defined]
+    folder = Path(get_store("default").store._root.path) / "imports" / tenant.name  # type: ignore[attr-defined]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "late.csv").write_text("n\n1\n")
     Dataset.objects.for_tenant(tenant).update(profile_until=None)

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
 
 from modelpool.core.errors import ArtifactCorrupt
 
@@ -57,7 +56,7 @@ class ArtifactStore(ABC):
     for a key that does not match :data:`KEY_PATTERN`.
     """
 
-    is_remote: ClassVar[bool] = False
+    is_remote: bool = False
     """Whether reading goes over a network, so that files are worth keeping on the local disk."""
 
     @abstractmethod

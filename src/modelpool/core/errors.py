@@ -25,6 +25,7 @@
     ├── QuotaExceeded             requests or things; ``retry_after_s`` when waiting helps
     │   └── RateLimited
     ├── StorageQuotaExceeded      bytes
+    │   └── StoreFull
     ├── Unavailable               try again; ``retry_after_s``
     │   ├── StoreUnavailable, DatabaseUnavailable, ModelUnavailable, IsolationUnavailable
     │   │   └── Quarantined
@@ -424,6 +425,10 @@ class StorageQuotaExceeded(ModelpoolError):
     """The tenant's quota of stored bytes is used up."""
 
     code = "storage_quota_exceeded"
+
+
+class StoreFull(StorageQuotaExceeded):
+    """The artifact store itself has no room left, whatever the tenant's quota says."""
 
 
 class Unavailable(ModelpoolError):

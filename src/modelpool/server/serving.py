@@ -41,6 +41,7 @@ from modelpool.server.processes.preparation import wait_at
 from modelpool.server.telemetry.health import Readiness
 from modelpool.server.telemetry.tracing import start_tracing
 from modelpool.server.telemetry.vitals import report_vitals
+from modelpool.storage.health import StoreWatch
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Application:
         self._history = _history_writer(settings.serving, home)
         journal = Journal(self._history.folder) if self._history else None
         METERS.configure(max_models=server.metrics_max_models, journal=journal)
+        self._stores = StoreWatch()
         self._tracer = start_tracing(settings.tracing, process="web")
         self.self_test = SelfTest(home.run_dir, start=start_of_parent())
         self.data_plane = DataPlane(
@@ -92,11 +94,13 @@ class Application:
         self.data_plane.start()
         if self._history is not None:
             self._history.start()
+        self._stores.start()
         self._test_isolation()
         vitals = asyncio.ensure_future(self._vitals())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         vitals.cancel()
+        await asyncio.to_thread(self._stores.close)
         await asyncio.to_thread(self.self_test.close)
         await asyncio.to_thread(self.data_plane.close)
         METERS.close()

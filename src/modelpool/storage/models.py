@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -9,6 +10,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from modelpool.tenants.models import TenantOwned
+
+_FRESH = timedelta(seconds=60)
 
 
 class Artifact(TenantOwned):
@@ -195,3 +198,28 @@ class UploadPart(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.upload_id}/{self.number}"
+
+
+class StoreTrouble(models.Model):
+    """The last failure of a store on one node; ``worked_at`` is when it was seen to work again there."""
+
+    node = models.CharField(max_length=255)
+    store = models.CharField(max_length=63)
+    failed_at = models.DateTimeField()
+    detail = models.CharField(max_length=500)
+    worked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "modelpool_store_trouble"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["node", "store"], name="last_trouble_of_a_store_on_a_node"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.store} on {self.node}: {self.detail}"
+
+    @property
+    def fails_now(self) -> bool:
+        """Whether it failed a moment ago and was not seen to work since: its process looks again and again."""
+        works = self.worked_at is not None and self.worked_at >= self.failed_at
+        return not works and self.failed_at > timezone.now() - _FRESH

@@ -17,6 +17,7 @@ from modelpool.storage.backends.webdav.client import Share
 from modelpool.storage.backends.webdav.store import WebDAVStore
 from modelpool.storage.cache import ArtifactCache
 from modelpool.storage.marks import RecordedMark
+from modelpool.storage.watched import TROUBLES, WatchedStore
 
 
 def get_store(alias: str) -> ArtifactStore:
@@ -24,7 +25,11 @@ def get_store(alias: str) -> ArtifactStore:
     stores = conf.settings().stores
     if alias not in stores:
         known = ", ".join(sorted(stores))
-        raise ConfigurationError(f"stores.{alias} is not configured, but artifacts are in it; configured are {known}.")
+        error = ConfigurationError(
+            f"stores.{alias} is not configured, but artifacts are in it; configured are {known}."
+        )
+        TROUBLES.failed(alias, error)
+        raise error
     return _build_store(alias, stores[alias], conf.home())
 
 
@@ -43,6 +48,10 @@ def _build_cache(root: Path, budget_bytes: int) -> ArtifactCache:
 
 @lru_cache(maxsize=64)
 def _build_store(alias: str, settings: conf.StoreSettings, home: conf.Home) -> ArtifactStore:
+    return WatchedStore(_bare_store(alias, settings, home), alias=alias)
+
+
+def _bare_store(alias: str, settings: conf.StoreSettings, home: conf.Home) -> ArtifactStore:
     if isinstance(settings, conf.FilesystemStoreSettings):
         return FilesystemStore(home.resolve(settings.path), record=RecordedMark(alias))
     if isinstance(settings, conf.DatabaseStoreSettings):

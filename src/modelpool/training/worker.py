@@ -9,6 +9,7 @@ from django.db import Error, connection
 
 from modelpool import conf
 from modelpool.registry.signing import worker_key
+from modelpool.storage.health import StoreWatch
 from modelpool.training import work_folders
 from modelpool.training.attempt import Attempt
 from modelpool.training.background import Chores, Housekeeping, Periodic
@@ -40,6 +41,8 @@ def run_worker(stop: threading.Event) -> None:
     threads = [Periodic("housekeeping", housekeeping), Periodic("chores", Chores(forks, housekeeping))]
     for thread in threads:
         thread.start()
+    stores = StoreWatch()
+    stores.start()
     logger.info("worker %s is ready", housekeeping.label)
     try:
         while not stop.is_set():
@@ -51,6 +54,7 @@ def run_worker(stop: threading.Event) -> None:
             attempt.run()
             housekeeping.busy_with = None
     finally:
+        stores.close()
         _shut_down(threads, housekeeping=housekeeping, forks=forks)
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from modelpool.monitoring.models import LoadedVersion, ServedSpan, ServingProcess, VersionUse
 from modelpool.registry.quarantine import quarantine_version
+from modelpool.storage.models import StoreTrouble
 from modelpool.tenants import services
 from modelpool.training.models import JobWorker, TrainerProblem, TrainingJob
 
@@ -124,6 +125,20 @@ def test_the_overview_says_what_needs_attention(sign_in, pool, actor):
 
 def test_the_overview_says_when_all_is_well(sign_in, machine):
     assert "Nothing: workers are alive" in sign_in("operator").get(reverse("console:operate")).text
+
+
+def test_a_store_that_fails_needs_attention(sign_in, machine):
+    now = timezone.now()
+    failing = StoreTrouble.objects.create(node="north-1", store="bucket", failed_at=now, detail="does not answer")
+    StoreTrouble.objects.create(node="north-2", store="dav", failed_at=now - timedelta(days=2), detail="long ago")
+    client = sign_in("operator")
+    assert "Store bucket fails on north-1: does not answer" in client.get(reverse("console:operate")).text
+    shown = client.get(page("nodes")).text
+    assert "does not answer" in shown
+    assert "long ago" not in shown
+    StoreTrouble.objects.filter(pk=failing.pk).update(worked_at=now + timedelta(seconds=1))
+    assert "Store bucket failed on north-1 in the last day" in client.get(reverse("console:operate")).text
+    assert "works since" in client.get(page("nodes")).text
 
 
 def test_a_job_that_waits_long_needs_attention(sign_in, machine, foreign_pool):

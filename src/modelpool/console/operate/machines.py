@@ -13,6 +13,8 @@ from modelpool import conf
 from modelpool.monitoring.models import LoadedVersion, ServingProcess
 from modelpool.monitoring.querysets import largest_loaded, living_processes
 from modelpool.registry.models import ModelVersion
+from modelpool.storage.health import troubles_lately
+from modelpool.storage.models import StoreTrouble
 from modelpool.training.models import JobWorker, TrainingJob
 
 _SHOWN = 200
@@ -64,6 +66,8 @@ class Machine:
     processes: list[Process] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
+    troubles: list[StoreTrouble] = field(default_factory=list)
+    """The last failures of stores there, of the last day."""
 
     @property
     def held_bytes(self) -> int:
@@ -82,7 +86,7 @@ class Machine:
 
 
 def machines() -> list[Machine]:
-    """Return the machines that gave a sign of life lately, by name, in four queries."""
+    """Return the machines that gave a sign of life lately, by name, in five queries."""
     found: dict[str, Machine] = {}
     now = timezone.now()
 
@@ -95,6 +99,8 @@ def machines() -> list[Machine]:
         named(worker.row.host).workers.append(worker)
     for name, held in _held(largest_loaded(limit=_SHOWN)).items():
         named(name).held = held
+    for trouble in troubles_lately():
+        named(trouble.node).troubles.append(trouble)
     return [found[name] for name in sorted(found)]
 
 

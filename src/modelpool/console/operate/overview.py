@@ -21,6 +21,7 @@ from modelpool.console.serving_charts import installation_charts, period_of
 from modelpool.monitoring.models import VersionUse
 from modelpool.monitoring.querysets import USE_DAYS
 from modelpool.registry.models import ModelVersion
+from modelpool.storage.health import troubles_lately
 from modelpool.storage.models import Artifact
 from modelpool.tenants.models import APIKey, Tenant
 from modelpool.training.models import TrainingJob
@@ -97,9 +98,20 @@ def _attention(found: list[Machine], *, n_workers: int, queued: dict[str, Any]) 
                 quiet,
             )
             yield Attention("warning", told % {"n": quiet, "machine": machine.name}, nodes, _("Nodes"))
+    yield from _of_stores(nodes)
     yield from _of_training(jobs)
     yield from _of_versions()
     yield from _of_keys()
+
+
+def _of_stores(nodes: str) -> Iterator[Attention]:
+    for trouble in troubles_lately()[:_SHOWN]:
+        names = {"store": trouble.store, "machine": trouble.node, "detail": trouble.detail}
+        if trouble.fails_now:
+            yield Attention("danger", _("Store %(store)s fails on %(machine)s: %(detail)s") % names, nodes, _("Nodes"))
+        else:
+            told = _("Store %(store)s failed on %(machine)s in the last day: %(detail)s")
+            yield Attention("warning", told % names, nodes, _("Nodes"))
 
 
 def _of_training(jobs: str) -> Iterator[Attention]:

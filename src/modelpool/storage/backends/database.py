@@ -16,7 +16,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.db.models.functions import Now
 
 from modelpool.core.artifacts import CHUNK_BYTES, ArtifactStore, ObjectMissing, StoredBytes, StoredObject, check_key
-from modelpool.core.errors import ModelpoolError, StorageQuotaExceeded, StoreUnavailable
+from modelpool.core.errors import ModelpoolError, StoreFull, StoreUnavailable
 from modelpool.storage.failpoints import reach
 from modelpool.storage.models import ArtifactChunk, StoredBlob
 
@@ -178,5 +178,5 @@ def _translated(doing: str) -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         is_full = "full" in str(error) or getattr(error.__cause__, "sqlstate", "") == _DISK_FULL
-        kind = StorageQuotaExceeded if is_full else StoreUnavailable
+        kind = StoreFull if is_full else StoreUnavailable
         raise kind(f"The database could not {doing}; {'its disk is full' if is_full else 'try again soon'}.") from error

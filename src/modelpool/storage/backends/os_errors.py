@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modelpool.core.errors import ModelpoolError, StorageQuotaExceeded, StoreUnavailable
+from modelpool.core.errors import ModelpoolError, StoreFull, StoreUnavailable
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -29,7 +29,7 @@ def translate(error: OSError, doing: str) -> ModelpoolError:
     The message names no path, since it may reach a client; a note, which logs show, does.
     """
     reason = os.strerror(error.errno) if error.errno else str(error)
-    kind = StorageQuotaExceeded if error.errno in _NO_SPACE else StoreUnavailable
+    kind = StoreFull if error.errno in _NO_SPACE else StoreUnavailable
     translated_error = kind(f"The artifact store could not {doing}: {reason}.")
     translated_error.add_note(f"path: {error.filename!r}")
     return translated_error

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from modelpool.core.errors import ConfigurationError, ModelpoolError, StorageQuotaExceeded, StoreUnavailable
+from modelpool.core.errors import ConfigurationError, ModelpoolError, StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -114,7 +114,7 @@ class Connection:
         if code in _EXISTS:
             return FileExistsError(doing)
         if code in _FULL:
-            return StorageQuotaExceeded(f"The artifact store could not {doing}: its server has no room left.")
+            return StoreFull(f"The artifact store could not {doing}: its server has no room left.")
         return self._unavailable(doing, self._reason(code, error), error)
 
     def _of_silence(self, error: Exception, doing: str) -> ModelpoolError:

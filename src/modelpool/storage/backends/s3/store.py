@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 from modelpool.core.artifacts import (
@@ -50,7 +50,7 @@ _RETRIES = 3
 class S3Store(ArtifactStore):
     """Keeps objects in a bucket; ``record`` remembers which one belongs there."""
 
-    is_remote: ClassVar[bool] = True
+    is_remote = True
 
     def __init__(self, bucket: Bucket, *, record: MarkRecord | None = None) -> None:
         self._bucket = bucket

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from modelpool.core.errors import ModelpoolError, StorageQuotaExceeded, StoreUnavailable
+from modelpool.core.errors import ModelpoolError, StoreFull, StoreUnavailable
 
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _MAY_NOT = frozenset({403, 405, 501})
@@ -18,7 +18,7 @@ def is_passing(status: int) -> bool:
 def refusal(alias: str, url: str, status: int, doing: str) -> ModelpoolError:
     """Return our error for a status that was not hoped for; ``doing`` completes "could not …"."""
     if status == 507:
-        return StorageQuotaExceeded(f"The artifact store could not {doing}: its server has no room left.")
+        return StoreFull(f"The artifact store could not {doing}: its server has no room left.")
     return unavailable(url, doing, _reason(alias, status), f"status {status}")
 
 

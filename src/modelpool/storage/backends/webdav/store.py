@@ -12,7 +12,6 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import ClassVar
 
 from modelpool.core.artifacts import ArtifactStore, ObjectMissing, StoredBytes, StoredObject, check_key
 from modelpool.core.errors import StoreUnavailable
@@ -29,7 +28,7 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 class WebDAVStore(ArtifactStore):
     """Keeps objects on an HTTP server; ``record`` remembers which folder belongs there."""
 
-    is_remote: ClassVar[bool] = True
+    is_remote = True
 
     def __init__(self, share: Share, *, record: MarkRecord | None = None) -> None:
         self._files = Files(Connection(share))
