@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -24,6 +24,7 @@ from django.views.decorators.http import require_POST, require_safe
 from modelpool.console.scoping import actor_for, operates, signed_in
 from modelpool.console.site import Routed, site
 from modelpool.core.errors import ModelpoolError
+from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.membership import role_in, tenants_where
 from modelpool.tenants.models import Tenant, User
@@ -186,15 +187,29 @@ def _tenant_page(request: HttpRequest, name: str, *, permission: Permission) -> 
     if tenant is None or role is None:
         raise Http404
     if not role_allows(role, permission):
-        raise PermissionDenied
+        _deny(request, needed=permission, tenant=tenant)
     request.console_place = tenant, role  # type: ignore[attr-defined]  # the navigation need not look again
     return TenantPage(request, tenant, role)
 
 
 def _operator_page(request: HttpRequest) -> Page:
     if not operates(request):
-        raise PermissionDenied
+        _deny(request, needed=Permission.OPERATE, tenant=None)
     return Page(request)
+
+
+def _deny(request: HttpRequest, *, needed: Permission, tenant: Tenant | None) -> NoReturn:
+    """Refuse; who tried to change what their role does not let them is written down, as by the API."""
+    if request.method == "POST":
+        audit.record(
+            "access",
+            actor=actor_for(request),
+            tenant=tenant,
+            target=f"POST {request.path}",
+            details={"needs": needed},
+            outcome="denied",
+        )
+    raise PermissionDenied
 
 
 def _telling_errors(page: Page, act: Callable[[], HttpResponseBase], *, fallback: str) -> HttpResponseBase:
