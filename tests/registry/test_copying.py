@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 from modelpool.core.errors import (
@@ -12,6 +14,7 @@ from modelpool.core.errors import (
     VersionNotReady,
 )
 from modelpool.core.manifests import UntrustedManifest
+from modelpool.registry.copying import Origin, origin_of
 from modelpool.registry.manifests import verify_version
 from modelpool.registry.models import ModelVersion, RegisteredModel
 from modelpool.registry.quarantine import quarantine_version
@@ -66,6 +69,22 @@ def test_a_copy_of_what_was_trained_is_an_upload_that_nobody_has_activated(versi
     assert verify_version(get_version(copied.model, copied.number)).trust == "uploaded-data"
     copied.model.refresh_from_db()
     assert copied.model.active_version is None
+
+
+def test_a_copy_says_where_it_comes_from_and_nothing_of_jobs_and_data(model, register, tenant, other_tenant, actor):
+    job, dataset = uuid4(), uuid4()
+    made = register(model, 0.9, job_id=job, dataset_id=dataset, **KNOWN)
+    copied = copy_version(get_version(model, made.number), to=other_tenant, name="borrowed", actor=actor)
+    assert origin_of(copied) == Origin("acme", "churn", 1, "trained")
+    back = copy_version(get_version(copied.model, 1), to=tenant, name="returned", actor=actor)
+    assert origin_of(back) == Origin("umbrella", "borrowed", 1, "trained")
+    assert origin_of(made) is None
+    row = ModelVersion.objects.for_tenant(other_tenant).filter(pk=copied.pk).values().get()
+    trails = list(AuditEvent.objects.filter(tenant_id=other_tenant.pk).values())
+    for secret in (job, dataset, made.pk, model.pk, tenant.pk):
+        for form in (str(secret), secret.hex):
+            assert form not in f"{row} {trails}"
+            assert form.encode() not in bytes(row["manifest"])
 
 
 def test_both_audit_trails_tell_of_it(version, tenant, other_tenant, actor):

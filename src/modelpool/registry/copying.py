@@ -1,7 +1,8 @@
 """A version, copied into another tenant's pool: its files, and what is known of it.
 
 The copy is one of that tenant alone: files of its own, in that tenant's store and quota, a number and a signature of
-its own. Job, dataset, aliases and activations stay behind. It counts as an upload: nobody there has trained it.
+its own. Job, dataset, aliases and activations stay behind. It counts as an upload: nobody there has trained it. Where
+it comes from is kept by names: ids of the other tenant's things stay there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import msgspec
 from django.db import DatabaseError
 
 from modelpool.core.errors import ModelpoolError, VersionIsQuarantined, VersionNotReady
@@ -25,6 +27,19 @@ from modelpool.storage.services import discard_artifact, open_artifact, store_ar
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a copy comes from, by the names of then; ``trust`` is how far the first of a row of copies was trusted.
+
+    Nobody has signed it: it is told to people, and nothing is decided by it.
+    """
+
+    tenant: str
+    model: str
+    number: int
+    trust: str
+
 
 _KEPT = (
     "format",
@@ -108,7 +123,30 @@ def _known_of(version: ModelVersion) -> Mapping[str, Any]:
     trust = ModelVersion.Trust.UPLOADED_CODE if is_code else ModelVersion.Trust.UPLOADED_DATA
     known = {name: getattr(version, name) for name in _KEPT}
     signature = ModelSignature.from_dict(version.signature)
-    return {**known, "signature": signature, "trust": trust, "primary_metric": version.primary_metric or None}
+    origin = msgspec.to_builtins(_origin_as(version))
+    return {
+        **known,
+        "signature": signature,
+        "trust": trust,
+        "primary_metric": version.primary_metric or None,
+        "copied_from": origin,
+    }
+
+
+def origin_of(version: ModelVersion) -> Origin | None:
+    """Return where the version was copied from, ``None`` where it was made here, or where that cannot be read."""
+    if version.copied_from is None:
+        return None
+    try:
+        return msgspec.convert(version.copied_from, Origin)
+    except msgspec.ValidationError:
+        return None
+
+
+def _origin_as(version: ModelVersion) -> Origin:
+    before = origin_of(version)
+    trust = before.trust if before else str(version.trust)
+    return Origin(version.tenant.name, version.model.name, version.number, trust)
 
 
 def _tell(source: ModelVersion, copied: ModelVersion, *, actor: Actor) -> None:

@@ -91,6 +91,7 @@ class ModelVersion(TenantOwned):
     libraries = JSONField(default=dict, blank=True, help_text="Library name to version, at training.")
     job_id = models.UUIDField(null=True, blank=True)
     dataset_id = models.UUIDField(null=True, blank=True)
+    copied_from = JSONField(null=True, blank=True, help_text="Of a copy; see modelpool.registry.copying.Origin.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)

@@ -66,6 +66,7 @@ class NewVersion:
     description: str = ""
     job_id: UUID | None = None
     dataset_id: UUID | None = None
+    copied_from: Mapping[str, Any] | None = None
 
 
 def register_version(
@@ -194,6 +195,7 @@ def _columns_of(new: NewVersion, actor: Actor) -> dict[str, Any]:
         "libraries": clean_json(new.libraries),
         "job_id": new.job_id,
         "dataset_id": new.dataset_id,
+        "copied_from": None if new.copied_from is None else clean_json(new.copied_from),
         "created_by": actor.label[:200],
     }
 

@@ -217,6 +217,19 @@ class TestCopying:
         assert (copied.model.name, copied.sha256) == ("borrowed", pool.versions[1].sha256)
         assert copied.model.active_version is None
 
+    def test_a_copy_says_where_it_comes_from(self, client, sign_in, pool, other_tenant):
+        client.post(address("model-copy", pool), {"number": "2", "tenant": "umbrella", "name": "borrowed"})
+        copy = reverse("console:version", args=["umbrella", "borrowed", 1])
+        origin = reverse("console:version", args=["acme", "churn", 2])
+        shown = client.get(copy).content.decode()
+        for expected in ("a copy of", "acme/churn v2", "an upload there", "counts as an upload", origin):
+            assert expected in shown
+        assert str(pool.job.pk)[:8] not in shown
+        stranger = sign_in("viewer", other_tenant, name="eve")
+        shown = stranger.get(copy).content.decode()
+        assert "acme/churn v2" in shown
+        assert origin not in shown
+
     @pytest.mark.parametrize("wanted", ["", "acme", "nobody", "third"])
     def test_it_goes_nowhere_else(self, client, pool, wanted):
         Tenant.objects.create(name="third")

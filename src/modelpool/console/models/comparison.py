@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from modelpool.console.models.pool import Pool, says_how_good
 from modelpool.console.templatetags.console_tags import readable_bytes
 from modelpool.core.policies import metric_value
+from modelpool.registry.copying import origin_of
 from modelpool.registry.models import ModelVersion
 from modelpool.training.models import TrainingJob
 
@@ -124,13 +125,20 @@ def _spec(spec: Mapping[str, Any]) -> str:
     return _("%(type)s, may be missing") % {"type": said} if spec.get("nullable") else said
 
 
+def _copied(version: ModelVersion) -> str:
+    origin = origin_of(version)
+    if origin is None:
+        return ""
+    return _("copied from %(place)s") % {"place": f"{origin.tenant}/{origin.model} v{origin.number}"}
+
+
 def _origin(version: ModelVersion, job: TrainingJob | None) -> dict[str, Any]:
     dataset = None if job is None or job.dataset is None else job.dataset.name or str(job.dataset_id)[:8]
     served = version.format
     if version.serving_format != version.format:
         served = f"{version.format} → {version.serving_format}"
     return {
-        _("trainer"): job.trainer if job else _("uploaded"),
+        _("trainer"): job.trainer if job else _copied(version) or _("uploaded"),
         _("target"): job.target if job else None,
         _("dataset"): dataset or (str(version.dataset_id)[:8] if version.dataset_id else None),
         _("format"): served,

@@ -135,11 +135,17 @@ def _format(version: ModelVersion) -> dict[str, str]:
     return {"format": version.format}
 
 
+def _file_title(version: ModelVersion) -> str:
+    if version.copied_from is not None:
+        return _("as copied")
+    return _("as trained") if version.job_id else _("as uploaded")
+
+
 def files_of(version: ModelVersion) -> list[File]:
     """Return the file as trained or uploaded, and the compiled one."""
     found = []
     for file, title, query in (
-        (version.artifact, _("as trained") if version.job_id else _("as uploaded"), ""),
+        (version.artifact, _file_title(version), ""),
         (version.compiled, _("compiled"), "?artifact=compiled"),
     ):
         if file is not None:

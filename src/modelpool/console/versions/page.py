@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from modelpool.console.pages import TenantPage, tenant_action, tenant_page
@@ -13,8 +14,10 @@ from modelpool.console.versions.logged import logged_figures
 from modelpool.console.versions.places import columns_of, dataset_of, version_of
 from modelpool.console.versions.trying import Trial, address_of, new_trial, tried
 from modelpool.monitoring.querysets import requests_lately, where_loaded
+from modelpool.registry.copying import origin_of
 from modelpool.registry.models import ModelVersion
 from modelpool.registry.querysets import aliases_of_versions
+from modelpool.tenants.membership import tenants_where
 from modelpool.tenants.roles import Permission
 from modelpool.training.models import Dataset, TrainingJob
 
@@ -56,6 +59,8 @@ def _shown(page: TenantPage, version: ModelVersion, dataset: Dataset | None, tri
         tags=sorted(version.tags.items()),
         job=_job_of(page, version),
         dataset=dataset,
+        origin=origin_of(version),
+        origin_url=_origin_url(page, version),
         metrics=metrics_of(version),
         params=params_of(version),
         libraries=sorted(version.libraries.items()),
@@ -71,6 +76,20 @@ def _shown(page: TenantPage, version: ModelVersion, dataset: Dataset | None, tri
         trial=trial,
         upload_url=address_of(page, version).removesuffix(f"/{version.number}/predict"),
     )
+
+
+def _origin_url(page: TenantPage, version: ModelVersion) -> str:
+    """Return where the version that this one was copied from is looked at, by those who may see it and while it is."""
+    origin = origin_of(version)
+    if origin is None:
+        return ""
+    tenant = tenants_where(page.person, Permission.VIEW).filter(name=origin.tenant).first()
+    if tenant is None:
+        return ""
+    versions = ModelVersion.objects.for_tenant(tenant).filter(model__name=origin.model, number=origin.number)
+    if not versions.exclude(state=ModelVersion.State.DELETED).exists():
+        return ""
+    return reverse("console:version", args=[origin.tenant, origin.model, origin.number])
 
 
 def _job_of(page: TenantPage, version: ModelVersion) -> TrainingJob | None:

@@ -14,6 +14,7 @@ from modelpool.api.v1.documents.texts import Tags
 from modelpool.http.bodies import Body
 from modelpool.monitoring.models import LoadedVersion
 from modelpool.monitoring.querysets import requests_lately, where_loaded
+from modelpool.registry.copying import origin_of
 from modelpool.registry.models import ModelVersion
 from modelpool.registry.querysets import aliases_of_versions
 
@@ -31,6 +32,15 @@ class QuarantineDocument(msgspec.Struct, frozen=True):
     reason: str
     at: datetime
     cause: str
+    trust: str
+
+
+class OriginDocument(msgspec.Struct, frozen=True):
+    """What a version was copied from, by the names of then; ``trust`` is what the first of a row of copies had."""
+
+    tenant: str
+    model: str
+    version: int
     trust: str
 
 
@@ -73,6 +83,7 @@ class VersionDocument(msgspec.Struct, frozen=True, omit_defaults=False):
     store: str
     job: UUID | None
     dataset: UUID | None
+    copied_from: OriginDocument | None
     created_at: datetime
     created_by: str
     loaded: list[LoadedDocument] | UnsetType = UNSET
@@ -107,12 +118,18 @@ def _document(version: ModelVersion, *, aliases: Sequence[str], with_figures: bo
         store=version.artifact.store if version.artifact else "",
         job=version.job_id,
         dataset=version.dataset_id,
+        copied_from=_origin_of(version),
         figures=version.figures if with_figures else UNSET,
     )
 
 
 def _loaded(row: LoadedVersion) -> LoadedDocument:
     return LoadedDocument(row.process.node, row.process.pid, row.size_bytes, row.since)
+
+
+def _origin_of(version: ModelVersion) -> OriginDocument | None:
+    origin = origin_of(version)
+    return None if origin is None else OriginDocument(origin.tenant, origin.model, origin.number, origin.trust)
 
 
 def _quarantine_of(version: ModelVersion) -> QuarantineDocument | None:
@@ -128,7 +145,7 @@ def _quarantine_of(version: ModelVersion) -> QuarantineDocument | None:
 
 _OWN_NAMES = {
     "tenant", "model", "active", "aliases", "trust", "quarantine",
-    "primary_metric", "store", "job", "dataset",
+    "primary_metric", "store", "job", "dataset", "copied_from",
     "loaded", "requests_last_30_days", "figures",
 }  # fmt: skip
 _SAME_NAMES = [name for name in VersionDocument.__struct_fields__ if name not in _OWN_NAMES]
