@@ -53,3 +53,11 @@ def test_an_export_that_cannot_be_made_is_an_error_and_no_broken_file(sign_in, p
     response = sign_in("admin", pool.tenant).get(address, {"target": ENDLESS})
     assert response.status_code == 400
     assert "longer" in response.text
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\0", "A", "x" * 100, "", "umbrella"])
+def test_a_tenant_that_cannot_be_is_none_to_copy_to(sign_in, pool, other_tenant, name):
+    address = reverse("console:model-copy", args=[pool.tenant.name, pool.model.name])
+    answer = sign_in("scientist", pool.tenant).post(address, {"number": "1", "tenant": name}, follow=True)
+    assert answer.status_code == 200
+    assert "is not another tenant in which you may develop" in answer.text

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from modelpool.console.models.places import model_of, number_in
 from modelpool.console.pages import TenantPage, tenant_action
 from modelpool.core.errors import InvalidField
+from modelpool.core.names import is_name
 from modelpool.registry import services
 from modelpool.tenants.membership import tenants_where
 from modelpool.tenants.models import Tenant
@@ -41,7 +42,7 @@ def copy(page: TenantPage, model: str) -> HttpResponse:
 
 
 def _tenant(page: TenantPage, name: str) -> Tenant:
-    found = _others(page).filter(name=name).first() if name else None
+    found = _others(page).filter(name=name).first() if is_name(name) else None
     if found is None:
         raise InvalidField("tenant", _("is not another tenant in which you may develop."))
     return found
