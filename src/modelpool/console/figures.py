@@ -6,7 +6,7 @@ may be anything: what is not of the shape that is looked for is as good as not t
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,8 +35,8 @@ def label_of(value: Any) -> str:
 
 def number(value: Any) -> float | None:
     """Return a finite number, ``None`` for anything else."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if is_number else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and abs(value) <= sys.float_info.max else None  # there are integers beyond any float
 
 
 def numbers(values: Any) -> list[float]:

@@ -137,6 +137,23 @@ class TestLogged:
         assert len(one.text) < 20_010
 
 
+def test_an_integer_beyond_any_float_is_no_figure() -> None:
+    beyond = 10**400
+    figures = {
+        "confusion_matrix": {"labels": ["a"], "matrix": [[beyond]]},
+        "residuals": {"edges": [0, beyond], "counts": [beyond]},
+        "feature_importance": {"features": ["a", "b"], "importances": [beyond, 1]},
+        "roc": {"curves": [{"label": "a", "fpr": [0, beyond], "tpr": [0, 1], "auc": beyond}]},
+        "own": {"kind": "line", "x": [1, beyond], "y": [beyond, 2]},
+    }
+    assert confusion_of(figures) is None
+    assert regression_drawings(figures) == []
+    importance, (roc,) = importance_drawing(figures), curve_drawings(figures)
+    assert importance is not None
+    assert (importance.chart.labels, roc.chart.series[0].points) == (["b"], [(0, 0)])
+    assert json.dumps([one.chart.spec for one in logged_figures(figures) if one.chart])
+
+
 def test_figures_beyond_all_bounds_leave_a_chart_that_can_be_read() -> None:
     most = 1.7e308
     figures = {
