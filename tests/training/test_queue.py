@@ -161,6 +161,15 @@ def test_retries_wait_longer_each_time_and_end(tenant: Tenant, make_job: MakeJob
     assert waits == pytest.approx([2.0, 4.0], abs=1.0)
 
 
+def test_what_an_error_says_can_be_stored_whatever_it_says(tenant: Tenant, make_job: MakeJob) -> None:
+    job = make_job(tenant)
+    queue.finish(
+        claim()[0], state=State.FAILED, error_code="trainer_failed", error_detail="half \ud800, zero \0, \u202e"
+    )
+    job.refresh_from_db()
+    assert (job.state, job.error_detail) == (State.FAILED, "half ?, zero \ufffd, \u202e")
+
+
 def test_every_end_is_audited(tenant: Tenant, make_job: MakeJob) -> None:
     job = make_job(tenant)
     queue.give_back(claim()[0])

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, IntegerField, Min, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
 
+from modelpool.registry.limits import clean_text
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.training.models import TrainingJob
@@ -86,7 +87,12 @@ def look(claim: Claim) -> LeaseState:
 
 
 def finish(claim: Claim, *, state: str, **values: Any) -> None:
-    """Write a final state and its audit row in the caller's or an own transaction; raise :class:`LeaseLost`."""
+    """Write a final state and its audit row in the caller's or an own transaction; raise :class:`LeaseLost`.
+
+    What is said of an error may be a trainer's own words, which hold anything.
+    """
+    if "error_detail" in values:
+        values["error_detail"] = clean_text(values["error_detail"])
     with transaction.atomic():
         changes = {"state": state, "finished_at": Now(), "lease_until": None, **values}
         if held(claim).update(**changes) != 1:
