@@ -100,6 +100,7 @@ def paginate(
         is_descending=is_descending,
         cursor=cursor,
         size=_page_size(query),
+        unique=listing.distinct[0] if listing.distinct else "pk",
     )
     is_backward = cursor is not None and cursor.is_backward
     has_next, has_previous = (True, has_more) if is_backward else (has_more, cursor is not None)
@@ -160,7 +161,14 @@ def _page_size(query: Mapping[str, str]) -> int:
 
 
 def _slice(
-    rows: QuerySet[M], column: str, *, is_distinct: bool, is_descending: bool, cursor: _Cursor | None, size: int
+    rows: QuerySet[M],
+    column: str,
+    *,
+    is_distinct: bool,
+    is_descending: bool,
+    cursor: _Cursor | None,
+    size: int,
+    unique: str,
 ) -> tuple[list[M], bool]:
     """Return at most ``size`` rows in the asked order, and whether there are more in the direction that was walked."""
     if cursor is not None and cursor.is_backward:
@@ -174,10 +182,23 @@ def _slice(
             rows = rows.filter(**{f"{column}__{than}e": cursor.value})
         rows = rows.filter(beyond)
     order = [f"{sign}{column}"] if is_distinct else [f"{sign}{column}", f"{sign}pk"]
-    found = list(rows.order_by(*order)[: size + 1])
-    has_more = len(found) > size
-    found = found[:size]
+    found, has_more = _read(rows.order_by(*order), column, unique, size=size)
     return (found[::-1] if cursor is not None and cursor.is_backward else found), has_more
+
+
+def _read(rows: QuerySet[M], column: str, unique: str, *, size: int) -> tuple[list[M], bool]:
+    """Return the first rows, and whether there are more.
+
+    What no index has in order is sorted by itself first: whole rows take longer. They are found again by ``unique``
+    where the list has such a column, for which an index is chosen; the primary key would be looked for in all that the
+    tenant has.
+    """
+    if column not in rows.query.annotations:
+        read = list(rows[: size + 1])
+        return read[:size], len(read) > size
+    first = list(rows.values_list(unique, flat=True)[: size + 1])
+    found = {getattr(row, unique): row for row in rows.filter(**{f"{unique}__in": first[:size]}).order_by()}
+    return [found[key] for key in first[:size] if key in found], len(first) > size
 
 
 def _read_cursor(query: Mapping[str, str], model: type[Model]) -> _Cursor | None:

@@ -23,24 +23,29 @@ from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import Tenant
 
 
-def get_model(tenant: Tenant, name: str, *, with_files: bool = False) -> RegisteredModel:
+def get_model(tenant: Tenant, name: str, *, with_files: bool = False, with_active: bool = True) -> RegisteredModel:
     """Return the tenant's model, with its tenant and active version; raise :class:`ModelNotFound`.
 
-    ``with_files`` brings the artifacts of the active version as well, in the same query.
+    ``with_files`` brings the artifacts of the active version as well, in the same query; without ``with_active``
+    nothing but that version's id is there.
     """
-    model = find_model(tenant, name, with_files=with_files)
+    model = find_model(tenant, name, with_files=with_files, with_active=with_active)
     if model is None:
         raise ModelNotFound(tenant.name, name[:63])
     return model
 
 
-def find_model(tenant: Tenant, name: str, *, with_files: bool = False) -> RegisteredModel | None:
+def find_model(
+    tenant: Tenant, name: str, *, with_files: bool = False, with_active: bool = True
+) -> RegisteredModel | None:
     """Return the tenant's model, or ``None``; see :func:`get_model`."""
     if not is_name(name):
         return None
-    related = ("active_version__artifact", "active_version__compiled") if with_files else ("active_version",)
-    models = RegisteredModel.objects.for_tenant(tenant).select_related(*related)
-    model: RegisteredModel | None = models.defer("active_version__figures").filter(name=name).first()
+    models = RegisteredModel.objects.for_tenant(tenant).filter(name=name)
+    if with_active:
+        related = ("active_version__artifact", "active_version__compiled") if with_files else ("active_version",)
+        models = models.select_related(*related).defer("active_version__figures")
+    model: RegisteredModel | None = models.first()
     if model is not None:
         model.tenant = tenant
     return model

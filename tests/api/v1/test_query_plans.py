@@ -81,6 +81,22 @@ def test_a_page_reads_no_table_from_end_to_end(large: dict[str, Any], name: str)
     assert _unindexed(asked) == []
 
 
+@pytest.mark.parametrize("ordering", ["metrics.accuracy", "-metrics.accuracy"])
+def test_a_page_by_metric_sorts_numbers_and_looks_its_rows_up(large: dict[str, Any], ordering: str) -> None:
+    client = Wire(large["operator"], base="/api/v1/tenants")
+    with CaptureQueriesContext(connection) as asked:
+        answer = client.get(f"/api/v1/tenants/{LARGE}/models/churn/versions?ordering={ordering}&page_size=20")
+    found = [version["metrics"]["accuracy"] for version in answer.json()["results"]]
+    assert found == sorted(found, reverse=ordering.startswith("-"))
+    assert len(found) == 20
+    [numbers] = [query["sql"] for query in asked.captured_queries if " LIMIT 21" in query["sql"]]
+    assert '"signature"' not in numbers
+    [rows] = [query["sql"] for query in asked.captured_queries if '"number" IN (' in query["sql"]]
+    assert list(_problems(rows)) == []
+    if connection.vendor == "sqlite":
+        assert any("model_id=? AND number=?" in step for step in _sqlite_all(rows))
+
+
 def test_what_a_first_prediction_asks_is_looked_up(large: dict[str, Any]) -> None:
     with CaptureQueriesContext(connection) as asked:
         # without closing the connection, which has the rows of these tests
@@ -101,11 +117,14 @@ def _problems(statement: str) -> Iterator[str]:
         yield f"{step}: {statement[:2000]}"
 
 
-def _sqlite_steps(statement: str) -> Iterator[str]:
+def _sqlite_all(statement: str) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement}")
-        details = [row[3] for row in cursor.fetchall()]
-    for detail in details:
+        return [row[3] for row in cursor.fetchall()]
+
+
+def _sqlite_steps(statement: str) -> Iterator[str]:
+    for detail in _sqlite_all(statement):
         is_whole = detail.startswith("SCAN") and " USING " not in detail and not detail.startswith(_SMALL)
         is_sorted = detail == "USE TEMP B-TREE FOR ORDER BY" and _PAGE.search(statement)  # else a page's own few rows
         if is_whole or is_sorted:

@@ -16,7 +16,7 @@ from modelpool.http.openapi import describe
 from modelpool.http.paging import Listing, paginate
 from modelpool.http.views import ApiView, created, no_content
 from modelpool.registry.models import RegisteredModel
-from modelpool.registry.querysets import models_of
+from modelpool.registry.querysets import as_listed, models_of
 from modelpool.registry.services import create_model, delete_model, get_model, update_model
 from modelpool.tenants.roles import Permission
 
@@ -37,7 +37,8 @@ class ModelsView(ApiView):
     @describe("List models", tag="models", listing=LISTING, page=ModelDocument)
     def get(self, request: Request, tenant: str) -> Response:
         """Return a page."""
-        return Response(paginate(self.raw_request, models_of(self.tenant), listing=LISTING, present=present_models))
+        rows = as_listed(models_of(self.tenant), "active_version", "number")
+        return Response(paginate(self.raw_request, rows, listing=LISTING, present=present_models))
 
     @describe(
         "Create a model without versions", tag="models", body=NewModel, answer=ModelDocument, status=201, once=True

@@ -28,8 +28,8 @@ from modelpool.http.uploads import FORM, Upload, clean_filename, read_upload
 from modelpool.http.views import created, no_content
 from modelpool.inference.current import current_host
 from modelpool.registry.models import ModelVersion
-from modelpool.registry.querysets import versions_of
-from modelpool.registry.services import delete_version, get_version, update_version
+from modelpool.registry.querysets import as_listed, versions_of
+from modelpool.registry.services import delete_version, get_model, get_version, update_version
 from modelpool.registry.uploads import upload_into_pool
 from modelpool.storage.resumable import chunks_of, use_up, whole_upload
 from modelpool.tenants.roles import Permission
@@ -84,7 +84,9 @@ class VersionsView(KeepsAnswer, OfModel):
     def get(self, request: Request, tenant: str, model: str) -> Response:
         """Return a page, newest first; deleted ones where ``state=deleted`` asks for them."""
         with_figures = _asks_for_figures(request)
-        rows = versions_of(self.model, with_deleted=request.GET.get("state") == ModelVersion.State.DELETED)
+        pool = get_model(self.tenant, model, with_active=False)
+        rows = versions_of(pool, with_deleted=request.GET.get("state") == ModelVersion.State.DELETED)
+        rows = as_listed(rows, "artifact", "store")
         rows = rows if with_figures else rows.defer("figures")
 
         def present(versions: list[ModelVersion]) -> list[VersionDocument]:
