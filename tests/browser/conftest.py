@@ -103,9 +103,9 @@ def _complaints(message: ConsoleMessage) -> list[str]:
 def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     """Fill in the first page that strangers see."""
     page.goto("/console/")
-    page.get_by_label("Username").fill(name)
+    page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(lambda url: "/login" not in url)
 
 

@@ -30,7 +30,7 @@ def pages_of(pool):
 
 
 def test_a_stranger_is_sent_to_the_login(pool):
-    for address in [*pages_of(pool), "/console/admin/"]:
+    for address in [*pages_of(pool), "/console/account/"]:
         response = Client().get(address)
         assert response.status_code == 302, address
         assert response["Location"].startswith("/console/login/"), address
@@ -51,7 +51,7 @@ def test_a_person_signs_in_with_a_password(tenant, actor):
     services.set_member(tenant, user=ann, role="viewer", actor=actor)
     client = Client()
     for wanted in ("/console/", "https://elsewhere.example/", ""):
-        form = {"username": "ann", "password": "correct horse battery", "next": wanted}
+        form = {"login": "ann", "password": "correct horse battery", "next": wanted}
         response = client.post("/console/login/", form)
         assert (response.status_code, response["Location"]) == (302, "/console/")
     assert client.get("/console/", follow=True).status_code == 200

@@ -29,7 +29,7 @@ FORMS = {
 ACTIONS = {
     "member-role", "member-remove", "key-revoke", "operate-tenant-state", "operate-tenant-delete",
     "operate-person-invite", "operate-person-active", "operate-person-operator", "operate-person-role",
-    "operate-job-cancel", "operate-key-revoke",
+    "operate-person-sessions-end", "operate-person-second-factor-remove", "operate-job-cancel", "operate-key-revoke",
 }  # fmt: skip
 OF_TENANT = sorted(name for name in PAGES | ACTIONS if not name.startswith("operate"))
 OF_OPERATORS = sorted(name for name in PAGES | ACTIONS if name.startswith("operate"))

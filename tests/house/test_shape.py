@@ -49,7 +49,7 @@ def test_every_public_name_of_the_package_has_a_docstring():
 
 def test_the_rules_see_the_code():
     assert len(package_files()) > 100
-    assert {"src/modelpool/conf.py", "tests/conftest.py", "manage.py"} <= {file.path for file in all_files()}
+    assert {"src/modelpool/conf/tables.py", "tests/conftest.py", "manage.py"} <= {file.path for file in all_files()}
     assert list(_undocumented(ast.parse('"""A."""\nclass A:\n    def b(self): ...\n    def _c(self): ...'))) == [
         "A",
         "A.b",

@@ -69,6 +69,6 @@ def test_demo_that_is_stopped_goes_on_with_the_next_start(tmp_path):
 def _signs_in(url: str, name: str, password: str) -> bool:
     with httpx.Client(base_url=url) as browser:
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.get("/console/login/").text)[1]
-        form = {"username": name, "password": password, "csrfmiddlewaretoken": token, "next": "/console/"}
+        form = {"login": name, "password": password, "csrfmiddlewaretoken": token, "next": "/console/"}
         answer = browser.post("/console/login/", data=form, headers={"Referer": f"{url}/console/login/"})
         return answer.status_code == 302

@@ -115,7 +115,7 @@ def _signed_in(url: str, home: Path) -> Iterator[httpx.Client]:
     )  # fmt: skip
     with httpx.Client(base_url=url, headers={"Referer": url}, timeout=60) as browser:
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.get("/console/login/").text)[1]
-        form = {"username": "ada", "password": "correct horse battery", "csrfmiddlewaretoken": token}
+        form = {"login": "ada", "password": "correct horse battery", "csrfmiddlewaretoken": token}
         assert browser.post("/console/login/", data=form).status_code == 302
         browser.headers["X-CSRFToken"] = browser.cookies["csrftoken"]
         yield browser

@@ -11,12 +11,15 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
+from django.views.generic import RedirectView
 from unfold.sites import UnfoldAdminSite
 
 from modelpool.console.navigation import navigation
 from modelpool.console.scoping import may_somewhere
+from modelpool.http import second_factor
 from modelpool.tenants.roles import Permission
 
 Routed = Callable[..., HttpResponseBase]
@@ -41,6 +44,8 @@ class ConsoleSite(UnfoldAdminSite):
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if self.has_permission(request):
+                if second_factor.is_missing(request):
+                    return redirect("mfa_activate_totp")
                 return view(request, *args, **kwargs)
             if request.user.is_authenticated:
                 raise PermissionDenied
@@ -51,9 +56,9 @@ class ConsoleSite(UnfoldAdminSite):
         protected = csrf_protect(guarded)
         return protected if cacheable else never_cache(protected)
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Lead to the person's home."""
-        return redirect("console:home")
+    def get_urls(self) -> list[Any]:
+        """Return the one address that unfold's frame leads to; the pages, and signing in, are the console's own."""
+        return [path("", RedirectView.as_view(pattern_name="console:home"), name="index")]
 
 
 site = ConsoleSite(name="admin")

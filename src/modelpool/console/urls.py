@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
+from modelpool.console.account import page as account_page
+from modelpool.console.account.views import SignIn
 from modelpool.console.administration import audit as administration_audit
 from modelpool.console.administration import keys, members, preferences
 from modelpool.console.datasets import listing as dataset_list
@@ -35,7 +37,7 @@ _VERSION = f"{_MODEL}/versions/<int:number>"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home, name="home"),
-    path("login/", site.login, name="login"),
+    path("login/", SignIn.as_view(), name="login"),
     path("welcome/<str:uid>/<str:token>/", welcome, name="welcome"),
     path("tenants/", tenants, name="tenants"),
     path("tenants/<str:tenant>/", tenant_home, name="tenant"),
@@ -98,6 +100,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tenants/<str:tenant>/audit/", administration_audit.audit, name="audit"),
     path("tenants/<str:tenant>/audit/export.<str:format>", administration_audit.export_audit, name="audit-export"),
     path("tenants/<str:tenant>/settings/", preferences.tenant_settings, name="tenant-settings"),
+    # the person's own; the steps of signing in are in account/urls.py
+    path("account/", account_page.account, name="account"),
+    path("account/sessions/<int:session>/end/", account_page.end_session, name="account-session-end"),
+    path("account/sessions/end/", account_page.end_sessions, name="account-sessions-end"),
     # operators
     path("operate/", overview.overview, name="operate"),
     path("operate/figures/", overview.figures, name="operate-figures"),
@@ -112,6 +118,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("operate/people/<int:person>/invite/", people.invite, name="operate-person-invite"),
     path("operate/people/<int:person>/active/", people.set_active, name="operate-person-active"),
     path("operate/people/<int:person>/operator/", people.set_operator, name="operate-person-operator"),
+    path("operate/people/<int:person>/sessions/end/", people.end_sessions, name="operate-person-sessions-end"),
+    path(
+        "operate/people/<int:person>/second-factor/remove/",
+        people.remove_second_factor,
+        name="operate-person-second-factor-remove",
+    ),
     path("operate/people/<int:person>/role/", people.add_role, name="operate-person-role"),
     path("operate/jobs/", operate_jobs.jobs, name="operate-jobs"),
     path("operate/jobs/<uuid:job>/cancel/", operate_jobs.cancel, name="operate-job-cancel"),
@@ -124,4 +136,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("operate/audit/export.<str:format>", operate_audit.export_audit, name="operate-audit-export"),
 ]
 admin_urls = site.urls
-"""The pages that unfold makes of tables; they stand at ``/console/admin/``."""
+"""What unfold's frame asks for by name; it stands at ``/console/admin/``."""

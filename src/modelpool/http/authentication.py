@@ -9,6 +9,7 @@ from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.request import Request
 
 from modelpool.core.errors import NotAuthenticated, PermissionDenied
+from modelpool.http import second_factor
 from modelpool.http.caller import Caller
 from modelpool.http.key_use import key_was_used
 from modelpool.tenants.authentication import find_principal
@@ -33,6 +34,8 @@ class KeyOrSession(BaseAuthentication):
         if not isinstance(user, User) or not user.is_active:
             return None
         _check_csrf(request._request)
+        if second_factor.is_missing(request._request):
+            raise PermissionDenied("Set up two-factor sign-in first, at /console/account/: this installation wants it.")
         return user, Caller(user=user)
 
     def authenticate_header(self, request: Request) -> str:

@@ -32,6 +32,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -57,6 +61,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "modelpool.console.account.sessions.LastSeenMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -87,9 +93,38 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-LOGIN_URL = "/console/login/"
-LOGIN_REDIRECT_URL = "/console/"
+LOGIN_URL = "console:login"
+LOGIN_REDIRECT_URL = "console:home"
 
+CACHES = {  # counts of guesses and used codes: all processes of all nodes must see the same
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "modelpool_cache",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
+}
+ACCOUNT_ADAPTER = "modelpool.console.account.adapters.AccountAdapter"
+ACCOUNT_CHANGE_EMAIL = False
+ACCOUNT_EMAIL_VERIFICATION = "none"  # an installation may have no way to send e-mail
+ACCOUNT_FORMS = {
+    "login": "modelpool.console.account.forms.SignIn",
+    "reauthenticate": "modelpool.console.account.forms.Confirm",
+    "change_password": "modelpool.console.account.forms.ChangePassword",
+}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_LOGOUT_REDIRECT_URL = "console:login"
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+ACCOUNT_SESSION_REMEMBER = True  # for as long as SESSION_COOKIE_AGE; nobody is asked
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+MFA_ADAPTER = "modelpool.console.account.adapters.SecondFactorAdapter"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_FORMS = {
+    "authenticate": "modelpool.console.account.forms.SecondFactor",
+    "reauthenticate": "modelpool.console.account.forms.ConfirmByCode",
+    "activate_totp": "modelpool.console.account.forms.NewAuthenticator",
+}
+MFA_TOTP_ISSUER = "Modelpool"
+MFA_TOTP_TOLERANCE = 1  # codes of half a minute before and after, for clocks that differ
 
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
@@ -98,7 +133,7 @@ SILENCED_SYSTEM_CHECKS: list[str] = []
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 8 * 3600
+SESSION_COOKIE_AGE = int(_SETTINGS.sign_in.session_life)
 CSRF_COOKIE_SAMESITE = "Lax"
 _ORIGIN = public_origin(_SETTINGS.server)
 _HAS_TLS = _ORIGIN.startswith("https://")

@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("modelpool.api.v1.urls")),
     path("api/docs", DocsView.as_view(), name="api-docs"),
     path("console/", include("modelpool.console.urls")),
+    path("console/", include("modelpool.console.account.urls")),
     path("console/admin/", admin_urls),
     path("", RedirectView.as_view(url=reverse_lazy("console:home")), name="root"),
     path("favicon.ico", RedirectView.as_view(url=static_lazy("console/icon.svg")), name="favicon"),

@@ -173,3 +173,17 @@ class Change(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} {self.kind} {self.ref}"
+
+
+class CacheEntry(models.Model):
+    """The table of Django's database cache: what processes count together, such as guesses of a password."""
+
+    cache_key = models.CharField(max_length=255, primary_key=True)
+    value = models.TextField()
+    expires = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "modelpool_cache"
+
+    def __str__(self) -> str:
+        return self.cache_key

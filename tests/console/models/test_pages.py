@@ -240,7 +240,11 @@ class TestComparing:
             add(pool, figures={"roc": {"kind": "roc", "curves": [curve, other]}, "calibration": {"curves": "broken"}})
         client, page = sign_in("viewer", pool.tenant), address("model-compare", pool)
         context = client.get(page, {"v": ["3", "4"]}).context
-        assert [series.name for series in context["charts"][0].series] == ["v3 (AUC 0.500)", "v4 (AUC 1.000)", "by chance"]
+        assert [series.name for series in context["charts"][0].series] == [
+            "v3 (AUC 0.500)",
+            "v4 (AUC 1.000)",
+            "by chance",
+        ]
         assert context["labels"] == ["yes", "7"]
         assert client.get(page, {"v": ["3", "4"], "label": "7"}).context["charts"][0].series[0].name == "v3"
 

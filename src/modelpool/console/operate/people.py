@@ -10,8 +10,9 @@ from django.db.models import Q
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
+from modelpool.console.account import sessions
 from modelpool.console.listing import Column, show
 from modelpool.console.methods import attempt, by_method
 from modelpool.console.operate.forms import Membership, NewPerson
@@ -133,6 +134,7 @@ def _page(page: Page, person: User, form: Membership, *, status: int = 200) -> H
         members=members,
         form=form,
         is_self=person == page.person,
+        has_second_factor=sessions.has_second_factor(person),
     )
 
 
@@ -149,6 +151,25 @@ def set_active(page: Page, person: int) -> HttpResponse:
     services.set_user_active(found, is_active=is_active, actor=page.actor)
     said = _("%(person)s may sign in again.") if is_active else _("%(person)s is locked out.")
     messages.success(page.request, said % {"person": found})
+    return HttpResponseRedirect(_address(found))
+
+
+@operator_action
+def end_sessions(page: Page, person: int) -> HttpResponse:
+    """Sign a person out everywhere; they may sign in again."""
+    found = _person(person)
+    count = sessions.end_sessions(found, actor=page.actor, but=page.request.session.session_key)
+    said = ngettext("%(count)d session of %(person)s has ended.", "%(count)d sessions of %(person)s have ended.", count)
+    messages.success(page.request, said % {"count": count, "person": found})
+    return HttpResponseRedirect(_address(found))
+
+
+@operator_action
+def remove_second_factor(page: Page, person: int) -> HttpResponse:
+    """Let a person who lost their phone sign in by the password alone."""
+    found = _person(person)
+    if sessions.remove_second_factor(found, actor=page.actor):
+        messages.success(page.request, _("%(person)s signs in by the password alone now.") % {"person": found})
     return HttpResponseRedirect(_address(found))
 
 

@@ -85,6 +85,50 @@ def password(
     tell(f"{name!r} has a new password.")
 
 
+@app.command("sign-out")
+def sign_out(
+    name: Annotated[str, typer.Argument(help="The name to sign in with.")],
+    home: HomeOption = None,
+) -> None:
+    """End all of a person's sessions; they may sign in again."""
+    use_django(home)
+    from modelpool.console.account import sessions
+    from modelpool.server.cli.actors import CLI
+    from modelpool.tenants import services
+
+    count = sessions.end_sessions(services.get_user(name), actor=CLI)
+    tell(f"{name!r}: {count} session{'' if count == 1 else 's'} ended.")
+
+
+@app.command()
+def unlock(
+    name: Annotated[str, typer.Argument(help="The name to sign in with.")],
+    home: HomeOption = None,
+) -> None:
+    """Forget a person's wrong passwords and codes, so that they need not wait to try again."""
+    use_django(home)
+    from modelpool.console.account import guesses
+    from modelpool.tenants import services
+
+    guesses.forget(services.get_user(name))
+    tell(f"{name!r} may try again.")
+
+
+@app.command("remove-second-factor")
+def remove_second_factor(
+    name: Annotated[str, typer.Argument(help="The name to sign in with.")],
+    home: HomeOption = None,
+) -> None:
+    """Let a person sign in by the password alone, as when a phone was lost."""
+    use_django(home)
+    from modelpool.console.account import sessions
+    from modelpool.server.cli.actors import CLI
+    from modelpool.tenants import services
+
+    had = sessions.remove_second_factor(services.get_user(name), actor=CLI)
+    tell(f"{name!r} {'signs in by the password alone now' if had else 'has no second factor'}.")
+
+
 def _read_password(*, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
