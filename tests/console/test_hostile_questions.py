@@ -61,3 +61,11 @@ def test_a_tenant_that_cannot_be_is_none_to_copy_to(sign_in, pool, other_tenant,
     answer = sign_in("scientist", pool.tenant).post(address, {"number": "1", "tenant": name}, follow=True)
     assert answer.status_code == 200
     assert "is not another tenant in which you may develop" in answer.text
+
+
+def test_there_is_no_search_among_tables(sign_in, pool):
+    for question in ({"s": "a"}, {"s": "a", "page": "x"}, {"s": "a", "page": "-1", "extended": "1"}):
+        assert (
+            sign_in("viewer", pool.tenant, name=f"v{len(question)}").get("/console/admin/search/", question).status_code
+            == 404
+        )
