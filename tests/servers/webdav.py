@@ -26,8 +26,8 @@ BEARER, READ_ONLY = "bearer/", "readonly/"
 _START_DEADLINE_S = 15.0
 _STOP_DEADLINE_S = 15.0
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-_NGINX_DAV = Path("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so")
-_APACHE_MODULES = Path("/usr/lib/apache2/modules")
+NGINX_DAV = Path("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so")
+APACHE_MODULES = Path("/usr/lib/apache2/modules")
 
 _NGINX = """
 load_module {dav};
@@ -89,7 +89,7 @@ DocumentRoot {data}
 </Location>
 """
 _FACTS = {"token": TOKEN, "bearer": BEARER, "read_only": READ_ONLY}
-_MODULES = ("mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "dav", "dav_fs")
+MODULES = ("mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "dav", "dav_fs")
 
 
 class WebDAVUnavailable(Exception):
@@ -162,22 +162,27 @@ class WebDAV:
             process.wait()
 
 
+def find_program(name: str) -> str | None:
+    """Return where the server's program is, also where only root looks for it."""
+    return shutil.which(name, path=_PATH)
+
+
 def nginx(folder: Path, port: int) -> list[str]:
     """Write nginx's configuration and return its command."""
-    program = shutil.which("nginx", path=_PATH)
-    if program is None or not _NGINX_DAV.exists():
+    program = find_program("nginx")
+    if program is None or not NGINX_DAV.exists():
         raise WebDAVUnavailable(
             "no nginx with dav found; run scripts/test-servers (Debian: nginx libnginx-mod-http-dav-ext)"
         )
     user = "user root;" if os.geteuid() == 0 else ""
-    text = _NGINX.format(dav=_NGINX_DAV, folder=folder, data=folder / "data", port=port, user=user, **_FACTS)
+    text = _NGINX.format(dav=NGINX_DAV, folder=folder, data=folder / "data", port=port, user=user, **_FACTS)
     (folder / "nginx.conf").write_text(text)
     return [program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx.log")]
 
 
 def apache(folder: Path, port: int) -> list[str]:
     """Write Apache's configuration and return its command."""
-    program = shutil.which("apache2", path=_PATH)
+    program = find_program("apache2")
     if program is None:
         raise WebDAVUnavailable("no apache2 found; run scripts/test-servers (Debian: apache2)")
     user = ""
@@ -185,7 +190,7 @@ def apache(folder: Path, port: int) -> list[str]:
         user = "User www-data\nGroup www-data"
         for path in (folder, *folder.rglob("data/**")):
             shutil.chown(path, "www-data", "www-data")
-    modules = "\n".join(f"LoadModule {name}_module {_APACHE_MODULES}/mod_{name}.so" for name in _MODULES)
+    modules = "\n".join(f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so" for name in MODULES)
     text = _APACHE.format(folder=folder, data=folder / "data", port=port, user=user, modules=modules, **_FACTS)
     (folder / "apache.conf").write_text(text)
     return [program, "-f", str(folder / "apache.conf"), "-DFOREGROUND"]

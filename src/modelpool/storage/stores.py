@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelpool import conf
 from modelpool.core.artifacts import ArtifactStore
-from modelpool.core.errors import ConfigurationError
+from modelpool.core.errors import ConfigurationError, StoreUnavailable
 from modelpool.storage.backends.database import DatabaseStore
 from modelpool.storage.backends.filesystem import FilesystemStore
 from modelpool.storage.backends.memory import MemoryStore
@@ -20,13 +20,20 @@ from modelpool.storage.marks import RecordedMark
 from modelpool.storage.watched import TROUBLES, WatchedStore
 
 
+class StoreNotConfigured(StoreUnavailable, ConfigurationError):
+    """Files are in a store that this process was not told of: a fault of the settings, or it is to be started again."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(f"The artifact store stores.{alias} is not configured on this node.", retry_after_s=10)
+
+
 def get_store(alias: str) -> ArtifactStore:
-    """Return the store of that alias, one per process; raise :class:`ConfigurationError` when it is not configured."""
+    """Return the store of that alias, one per process; raise :class:`StoreNotConfigured` when it has no settings."""
     stores = conf.settings().stores
     if alias not in stores:
-        known = ", ".join(sorted(stores))
-        error = ConfigurationError(
-            f"stores.{alias} is not configured, but artifacts are in it; configured are {known}."
+        error = StoreNotConfigured(alias)
+        error.add_note(
+            f"configured are {', '.join(sorted(stores))}; a process that was started before is started again"
         )
         TROUBLES.failed(alias, error)
         raise error
