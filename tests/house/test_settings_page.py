@@ -25,6 +25,7 @@ def _tables() -> dict[str, type[msgspec.Struct]]:
         tables[f"stores.ALIAS: {kind.__struct_config__.tag}"] = kind
     for kind in get_args(conf.SourceSettings):
         tables[f"datasets.sources.NAME: {kind.__struct_config__.tag}"] = kind
+    tables["sign_in.providers.NAME"] = conf.ProviderSettings
     return tables
 
 

@@ -29,6 +29,7 @@ from modelpool.conf.tables import HttpStoreSettings as HttpStoreSettings
 from modelpool.conf.tables import JobsSettings as JobsSettings
 from modelpool.conf.tables import LimitsSettings as LimitsSettings
 from modelpool.conf.tables import MemoryStoreSettings as MemoryStoreSettings
+from modelpool.conf.tables import ProviderSettings as ProviderSettings
 from modelpool.conf.tables import S3StoreSettings as S3StoreSettings
 from modelpool.conf.tables import ServerSettings as ServerSettings
 from modelpool.conf.tables import ServingSettings as ServingSettings
@@ -211,8 +212,9 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     sections = {field.name: field for field in msgspec.structs.fields(Settings)}
     for name, value in environ.items():
         words = name.removeprefix("MODELPOOL_").lower().replace("__", "_")
-        section, _, key = words.partition("_")
-        if not name.startswith("MODELPOOL_") or section not in sections or not key:
+        section = next((found for found in sections if words.startswith(f"{found}_")), "")
+        key = words.removeprefix(f"{section}_")
+        if not name.startswith("MODELPOOL_") or not section or not key:
             continue
         if section == "stores":
             alias, _, key = key.partition("_")
@@ -222,6 +224,10 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             hint = SqlSourceSettings if key == "parameters" else StoreSourceSettings
             source = tree.setdefault("datasets", {}).setdefault("sources", {}).setdefault(alias, {})
             source[key] = _split_list(hint, key, value)
+        elif section == "sign_in" and key.startswith("providers_"):
+            alias, _, key = key.removeprefix("providers_").partition("_")
+            provider = tree.setdefault("sign_in", {}).setdefault("providers", {}).setdefault(alias, {})
+            provider[key] = _split_list(ProviderSettings, key, value)
         else:
             tree.setdefault(section, {})[key] = _split_list(sections[section].type, key, value)
     return tree

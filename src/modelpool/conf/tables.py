@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from modelpool.core.names import NAME_PATTERN
 from modelpool.core.quantities import Duration, Size
 
 
@@ -238,11 +239,52 @@ class CacheSettings(_Table, frozen=True):
     size: Size = Size(5 * 2**30)
 
 
+class ProviderSettings(_Table, frozen=True):
+    """``[sign_in.providers.NAME]``: whom people of an organisation sign in with, by OpenID Connect."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    label: str | None = None
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    fetch_userinfo: bool = True
+    groups_claim: str = "groups"
+    groups: dict[str, tuple[str, ...]] = {}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parts = urlsplit(self.issuer)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("issuer: write the provider's address, such as https://id.example.com/realms/acme")
+        if "openid" not in self.scopes:
+            raise ValueError('scopes: "openid" has to be one of them')
+        for group, grants in self.groups.items():
+            for grant in grants:
+                if grant != "operator" and not _GRANT.fullmatch(grant):
+                    raise ValueError(
+                        f'groups.{group}: {grant!r} is neither "operator" nor a tenant with a role: '
+                        '"acme:viewer", "acme:predictor", "acme:scientist" or "acme:admin"'
+                    )
+
+
+_GRANT = re.compile(rf"{NAME_PATTERN}:(viewer|predictor|scientist|admin)")
+
+
 class SignInSettings(_Table, frozen=True):
     """``[sign_in]``: how people come into the console."""
 
     session_life: Duration = Duration(8 * 3600)
     require_two_factor: Literal["nobody", "operators", "everyone"] = "nobody"
+    passwords: Literal["everyone", "operators"] = "everyone"
+    providers: dict[str, ProviderSettings] = {}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.providers:
+            if not re.fullmatch(NAME_PATTERN, name):
+                raise ValueError(f"providers.{name}: a name has lower-case letters, digits, - and _ only")
+        if self.passwords == "operators" and not self.providers:
+            raise ValueError("passwords: nobody but operators could sign in; give a provider, or leave it out")
 
 
 class TracingSettings(_Table, frozen=True):

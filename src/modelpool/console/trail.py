@@ -29,10 +29,11 @@ ACTIONS = (
     "job.cancel", "job.fail", "job.requeue", "job.stop", "job.submit", "job.succeed", "key.create", "key.revoke",
     "member.remove", "member.set", "model.create", "model.delete", "model.update", "signing.adopt",
     "signing.distrust", "signing.resign", "signing.rotate", "tenant.create", "tenant.delete", "tenant.update",
-    "traffic.end", "traffic.set", "upload.create", "upload.delete", "user.add_second_factor", "user.create",
-    "user.end_sessions", "user.invite", "user.lock_out", "user.password", "user.remove_second_factor",
-    "user.renew_recovery_codes", "user.sign_in", "user.sign_out", "user.update", "version.activate", "version.copy",
-    "version.delete", "version.quarantine", "version.refuse", "version.register", "version.release", "version.update",
+    "traffic.end", "traffic.set", "upload.create", "upload.delete", "user.add_second_factor", "user.connect_provider",
+    "user.create", "user.disconnect_provider", "user.end_sessions", "user.invite", "user.lock_out", "user.password",
+    "user.remove_second_factor", "user.renew_recovery_codes", "user.sign_in", "user.sign_out", "user.update",
+    "version.activate", "version.copy", "version.delete", "version.quarantine", "version.refuse", "version.register",
+    "version.release", "version.update",
 )  # fmt: skip
 """What is offered to choose from; any other action that the trail has may be typed."""
 

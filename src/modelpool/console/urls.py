@@ -102,6 +102,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tenants/<str:tenant>/settings/", preferences.tenant_settings, name="tenant-settings"),
     # the person's own; the steps of signing in are in account/urls.py
     path("account/", account_page.account, name="account"),
+    path("account/providers/<int:account>/disconnect/", account_page.disconnect, name="account-provider-disconnect"),
     path("account/sessions/<int:session>/end/", account_page.end_session, name="account-session-end"),
     path("account/sessions/end/", account_page.end_sessions, name="account-sessions-end"),
     # operators

@@ -8,6 +8,7 @@ from modelpool import conf
 from modelpool.console.look import UNFOLD as UNFOLD  # noqa: PLC0414  a setting of django-unfold
 from modelpool.server.addresses import allowed_hosts, public_origin
 from modelpool.server.database import database_settings
+from modelpool.server.providers import provider_apps
 
 HOME = conf.home().prepare()
 _SETTINGS = conf.settings()
@@ -35,6 +36,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "allauth.usersessions",
     "rest_framework",
     "drf_spectacular",
@@ -116,6 +119,12 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "console:login"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 ACCOUNT_SESSION_REMEMBER = True  # for as long as SESSION_COOKIE_AGE; nobody is asked
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+SOCIALACCOUNT_ADAPTER = "modelpool.console.account.single_sign_on.SingleSignOnAdapter"
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": provider_apps(_SETTINGS.sign_in.providers)}
+}
+SOCIALACCOUNT_LOGIN_ON_GET = True  # our own address takes POST only
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
 MFA_ADAPTER = "modelpool.console.account.adapters.SecondFactorAdapter"
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_FORMS = {

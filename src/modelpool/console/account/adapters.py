@@ -12,8 +12,10 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from modelpool.console.account import guesses, trail
@@ -52,6 +54,11 @@ class AccountAdapter(DefaultAccountAdapter):
         """Tell what happened, but not what the next page shows anyway."""
         if message_template not in _SILENT:
             super().add_message(request, level, message_template, *args, **kwargs)
+
+    def respond_user_inactive(self, request: HttpRequest, user: Any) -> HttpResponse:
+        """Say no to who was locked out, whoever vouches for them."""
+        messages.error(request, _("This account is locked. Ask whoever runs this installation."))
+        return HttpResponseRedirect(reverse("console:login"))
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Refuse to look at the password after too many wrong ones, of anybody's name, known or not."""

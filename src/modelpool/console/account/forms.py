@@ -17,6 +17,8 @@ from django.core.cache import cache
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
+from modelpool import conf
+
 MOST_CHARACTERS = 1000
 """Of a password; a longer one would be work for the server, not safer."""
 
@@ -43,6 +45,13 @@ class SignIn(LoginForm):
             label=_("User name"), max_length=150, widget=UnfoldAdminTextInputWidget(attrs=attrs)
         )
         self.fields["password"] = _password(_("Password"))
+
+    def clean(self) -> dict[str, Any] | None:
+        """Check the password, then whether a password is enough for this person."""
+        cleaned: dict[str, Any] | None = super().clean()
+        if self.user is not None and conf.settings().sign_in.passwords == "operators" and not self.user.is_operator:
+            raise forms.ValidationError(_("Passwords are for operators here. Sign in with your organisation."))
+        return cleaned
 
 
 class Confirm(ReauthenticateForm):

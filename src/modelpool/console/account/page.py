@@ -7,9 +7,13 @@ from functools import wraps
 from typing import Any, Concatenate
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.internal.flows.connect import disconnect as forget_provider
+from allauth.socialaccount.internal.flows.connect import validate_disconnect
+from allauth.socialaccount.models import SocialAccount
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -19,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 
-from modelpool.console.account import devices, sessions
+from modelpool.console.account import devices, sessions, single_sign_on
 from modelpool.console.pages import Args, Page
 from modelpool.console.site import Routed
 
@@ -43,11 +47,34 @@ def account(page: Page) -> HttpResponse:
     return page.render(
         "console/account/account.html",
         title=_("Your account"),
+        providers=_providers(page),
         authenticator=authenticators.get(Authenticator.Type.TOTP),
         n_codes=len(codes.wrap().get_unused_codes()) if codes else 0,
         sessions=[(found, devices.name_of(found.user_agent)) for found in sessions.sessions_of(page.person)],
         current_key=page.request.session.session_key,
     )
+
+
+def _providers(page: Page) -> list[tuple[str, str, SocialAccount | None]]:
+    """Return every provider with its label and the person's account there."""
+    connected = {found.provider: found for found in SocialAccount.objects.filter(user=page.person)}
+    return [(name, label, connected.get(name)) for name, label in single_sign_on.buttons()]
+
+
+@require_POST
+@_own
+def disconnect(page: Page, account: int) -> HttpResponse:
+    """Let the person no longer sign in by a provider, as long as there is another way in."""
+    found = SocialAccount.objects.filter(user=page.person, pk=account).first()
+    if found is None:
+        raise Http404
+    try:
+        validate_disconnect(page.request, found)
+    except ValidationError:
+        messages.error(page.request, _("It is your only way in: you have no password here."))
+    else:
+        forget_provider(page.request, found)
+    return HttpResponseRedirect(reverse("console:account"))
 
 
 @require_POST

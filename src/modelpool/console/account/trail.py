@@ -8,6 +8,7 @@ from allauth.account.authentication import get_authentication_records
 from allauth.account.signals import password_changed, user_logged_in
 from allauth.mfa import signals as second_factors
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.signals import social_account_added, social_account_removed
 from django.contrib.auth.signals import user_logged_out
 from django.core.cache import cache
 from django.dispatch import receiver
@@ -33,6 +34,12 @@ def locked_out(request: HttpRequest, username: str) -> None:
     target = _name(username)
     if cache.add(f"locked-out:{target}:{request.META.get('REMOTE_ADDR')}", 1, timeout=_LOCK_OUT_S):
         _record(request, "user.lock_out", person=None, target=target, outcome="refused")
+
+
+def sign_in_failed(request: HttpRequest, *, provider: str, why: str) -> None:
+    """A provider's answer was not believed, or there was none; once a minute, for anybody can bring that about."""
+    if cache.add(f"provider-failed:{provider}", 1, timeout=60):
+        _record(request, "user.sign_in", person=None, target="", outcome="refused", step=provider, why=why)
 
 
 def sessions_ended(user: User, *, count: int, actor: Actor) -> None:
@@ -80,6 +87,16 @@ def _renewed(request: HttpRequest, user: User, **_: Any) -> None:
 @receiver(second_factors.authentication_failed)
 def _wrong_code(request: HttpRequest, user: User, **_: Any) -> None:
     refused(request, user.username, step="second factor")
+
+
+@receiver(social_account_added)
+def _connected(request: HttpRequest, sociallogin: Any, **_: Any) -> None:
+    _record(request, "user.connect_provider", person=sociallogin.user, provider=sociallogin.account.provider)
+
+
+@receiver(social_account_removed)
+def _disconnected(request: HttpRequest, socialaccount: Any, **_: Any) -> None:
+    _record(request, "user.disconnect_provider", person=socialaccount.user, provider=socialaccount.provider)
 
 
 def _name(typed: str) -> str:

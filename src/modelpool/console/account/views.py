@@ -19,6 +19,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
+from modelpool import conf
+from modelpool.console.account import single_sign_on
 from modelpool.console.site import site
 from modelpool.http import second_factor as second_factor_wanted
 
@@ -48,6 +50,11 @@ class SignIn(_Framed, account.LoginView):
 
     title = gettext_lazy("Sign in")
     template_name = "console/account/sign_in.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the organisation's ways in."""
+        ways = {"providers": single_sign_on.buttons(), "passwords": conf.settings().sign_in.passwords}
+        return {**super().get_context_data(**kwargs), **ways}
 
 
 class SignOut(_Framed, account.LogoutView):
