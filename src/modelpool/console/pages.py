@@ -19,11 +19,12 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from modelpool.console.scoping import actor_for, operates, signed_in
 from modelpool.console.site import Routed, site
-from modelpool.core.errors import ModelpoolError
+from modelpool.core.errors import InvalidField, ModelpoolError
 from modelpool.tenants import audit
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.membership import role_in, tenants_where
@@ -66,6 +67,13 @@ class Page:
     def fragment(self, template: str, **context: Any) -> TemplateResponse:
         """Return a part of a page without the frame."""
         return TemplateResponse(self.request, template, {"page": self, **context})
+
+    def yes_or_no(self, name: str) -> bool:
+        """Return what the form says; raise :class:`InvalidField` where it says nothing: nothing is not no."""
+        said = self.request.POST.get(name, "")
+        if said not in ("true", "false"):
+            raise InvalidField(name, _("is true or false."))
+        return said == "true"
 
     def back_to(self, fallback: str) -> HttpResponseRedirect:
         """Go where the form's ``next`` says, as far as that is a page of ours, or to ``fallback``."""

@@ -63,8 +63,9 @@ def change(page: TenantPage, dataset: UUID) -> HttpResponse:
     """Rename it, or have it deleted at the end of a day (UTC); without a date it is kept for good."""
     row, posted = _dataset_of(page, dataset), page.request.POST
     moment = _end_of(posted.get("until", ""))
+    is_kept = "until" in posted and moment is None
     name = posted.get("name", "").replace("\x00", "").strip() or None
-    changed = services.change_dataset(row, actor=page.actor, name=name, expires_at=moment, is_kept=moment is None)
+    changed = services.change_dataset(row, actor=page.actor, name=name, expires_at=moment, is_kept=is_kept)
     messages.success(page.request, _("%(name)s is changed.") % {"name": changed})
     return page.redirect("dataset", row.pk)
 

@@ -146,9 +146,11 @@ def invite(page: Page, person: int) -> HttpResponse:
 
 @operator_action
 def set_active(page: Page, person: int) -> HttpResponse:
-    """Lock a person out, or let them in again."""
-    found, is_active = _person(person), page.request.POST.get("is_active") == "true"
+    """Lock a person out, which ends their sessions for good, or let them in again."""
+    found, is_active = _person(person), page.yes_or_no("is_active")
     services.set_user_active(found, is_active=is_active, actor=page.actor)
+    if not is_active:
+        sessions.end_sessions(found, actor=page.actor)
     said = _("%(person)s may sign in again.") if is_active else _("%(person)s is locked out.")
     messages.success(page.request, said % {"person": found})
     return HttpResponseRedirect(_address(found))
@@ -176,7 +178,7 @@ def remove_second_factor(page: Page, person: int) -> HttpResponse:
 @operator_action
 def set_operator(page: Page, person: int) -> HttpResponse:
     """Let a person run the installation, or no longer."""
-    found, is_operator = _person(person), page.request.POST.get("is_operator") == "true"
+    found, is_operator = _person(person), page.yes_or_no("is_operator")
     services.set_operator(found, is_operator=is_operator, actor=page.actor)
     said = _("%(person)s is an operator now.") if is_operator else _("%(person)s is no operator any more.")
     messages.success(page.request, said % {"person": found})

@@ -130,7 +130,7 @@ def _kept_for(tenant: Tenant) -> str:
 @operator_action
 def set_state(page: Page, name: str) -> HttpResponse:
     """Suspend a tenant, or let it in again."""
-    tenant, is_active = _tenant(name), page.request.POST.get("is_active") == "true"
+    tenant, is_active = _tenant(name), page.yes_or_no("is_active")
     services.update_tenant(tenant, actor=page.actor, is_active=is_active)
     said = _("%(tenant)s is let in again.") if is_active else _("%(tenant)s is suspended.")
     messages.success(page.request, said % {"tenant": tenant})

@@ -11,7 +11,7 @@ from modelpool.console.models.actions import to_activated
 from modelpool.console.models.forms import tags_in
 from modelpool.console.pages import TenantPage, tenant_action, tenant_page
 from modelpool.console.versions.places import version_of
-from modelpool.core.errors import AliasNotFound, ModelpoolError
+from modelpool.core.errors import AliasNotFound, InvalidField, ModelpoolError
 from modelpool.http.activating import activate_version
 from modelpool.http.downloads import send_artifact
 from modelpool.registry import services
@@ -68,7 +68,9 @@ def describe(page: TenantPage, model: str, number: int) -> HttpResponse:
     """Change the description and the tags; all else of a version is fixed."""
     version = version_of(page, model, number)
     posted = page.request.POST
-    text = posted.get("description", "").replace("\r\n", "\n").strip()
+    if "description" not in posted:
+        raise InvalidField("description", _("may be empty, but has to be sent."))
+    text = posted["description"].replace("\r\n", "\n").strip()
     services.update_version(version, actor=page.actor, description=text, tags=tags_in(posted))
     messages.success(page.request, _("Saved."))
     return _back(page, version)
