@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from django.urls import reverse
+from msgspec import structs
+
+from modelpool import conf
 
 pytestmark = pytest.mark.django_db
 
@@ -30,3 +33,12 @@ def test_whoever_has_a_session_and_no_role_any_more_is_told_so(pool, sign_in):
     pool.tenant.is_active = False
     pool.tenant.save()
     assert ann.get(address, headers=FRAGMENT).status_code == 403
+
+
+def test_a_part_of_a_page_is_no_step_of_signing_in_either(pool, sign_in, monkeypatch):
+    sign_in_settings = structs.replace(conf.settings().sign_in, require_two_factor="everyone")
+    settings = structs.replace(conf.settings(), sign_in=sign_in_settings)
+    ann, address = sign_in("viewer", pool.tenant), reverse("console:tenant-live", args=[pool.tenant.name])
+    monkeypatch.setattr(conf, "settings", lambda: settings)
+    assert ann.get(address).status_code == 302
+    assert ann.get(address, headers=FRAGMENT).status_code == 401

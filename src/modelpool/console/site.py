@@ -45,13 +45,11 @@ class ConsoleSite(UnfoldAdminSite):
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if self.has_permission(request):
                 if second_factor.is_missing(request):
-                    return redirect("mfa_activate_totp")
+                    return _whole(request, redirect("mfa_activate_totp"))
                 return view(request, *args, **kwargs)
             if request.user.is_authenticated:
                 raise PermissionDenied
-            if request.headers.get("HX-Request") == "true":
-                return HttpResponse(status=401)  # the page it is a part of is loaded anew: static/console/page.js
-            return redirect_to_login(request.get_full_path())
+            return _whole(request, redirect_to_login(request.get_full_path()))
 
         protected = csrf_protect(guarded)
         return protected if cacheable else never_cache(protected)
@@ -59,6 +57,11 @@ class ConsoleSite(UnfoldAdminSite):
     def get_urls(self) -> list[Any]:
         """Return the one address that unfold's frame leads to; the pages, and signing in, are the console's own."""
         return [path("", RedirectView.as_view(pattern_name="console:home"), name="index")]
+
+
+def _whole(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Lead a whole page on; one of which a part is asked for is loaded anew first: ``static/console/page.js``."""
+    return HttpResponse(status=401) if request.headers.get("HX-Request") == "true" else response
 
 
 site = ConsoleSite(name="admin")
