@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.house.source import ROOT
-from tests.servers.processes import die_with_parent
+from tests.servers.processes import die_with_parent, free_port
 
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"
 _START_DEADLINE_S = 10.0
@@ -60,7 +60,7 @@ def find_haproxy() -> str:
 @contextmanager
 def balance(*nodes: str, folder: Path) -> Iterator[HAProxy]:
     """Start HAProxy in front of two addresses such as ``127.0.0.1:8000``, wait until it listens, and end it."""
-    port = _free_port()
+    port = free_port()
     stats, log_file = folder / "haproxy.sock", folder / "haproxy.log"
     environment = {
         "PATH": os.defpath,
@@ -101,10 +101,3 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log_file
         else:
             return
     raise AssertionError(f"haproxy does not start:\n{log_file.read_text(errors='replace')[-3000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

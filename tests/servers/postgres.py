@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from tests.servers.processes import die_with_parent
+from tests.servers.processes import die_with_parent, free_port
 
 _ROLE = "modelpool"
 _PASSWORD = "modelpool-tests"
@@ -73,7 +72,7 @@ class PostgresServer:
     def start(self, *, port: int = 0) -> None:
         """Start the server and wait until it answers a query; port 0 is any free one."""
         for _ in range(_ATTEMPTS):
-            self.port = port or _free_port()
+            self.port = port or free_port()
             self._process = self._spawn()
             if self._answers():
                 return
@@ -240,10 +239,3 @@ def _give(path: Path, account: pwd.struct_passwd | None) -> None:
     path.chmod(0o700 if path.is_dir() else 0o600)
     if account is not None:
         os.chown(path, account.pw_uid, account.pw_gid)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

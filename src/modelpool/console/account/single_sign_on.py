@@ -108,6 +108,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """Keep a known person's roles as the groups are; let a stranger in only with a role."""
+        sociallogin.email_addresses = []  # an address proves nothing here and is nobody's alone
         if sociallogin.state.get("process") == "connect":
             return
         provider, grants = self._grants(sociallogin)
@@ -126,7 +127,6 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         provider, grants = self._grants(sociallogin)
         user = _add_person(sociallogin, actor=_actor(request, sociallogin))
         sociallogin.user = user
-        sociallogin.email_addresses = []
         sociallogin.save(request)
         self._apply(user, grants, provider, request)
         return user
