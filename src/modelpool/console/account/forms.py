@@ -14,6 +14,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from django import forms
 from django.core.cache import cache
+from django.core.validators import MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
@@ -66,8 +67,10 @@ class ChangePassword(ChangePasswordForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["oldpassword"] = _password(_("Present password"))
-        self.fields["password1"] = _password(_("New password"), is_new=True)
-        self.fields["password2"] = _password(_("The same again"), is_new=True)
+        for name, label in (("password1", _("New password")), ("password2", _("The same again"))):
+            field = self.fields[name]  # stays as it is: it knows the rules
+            field.label, field.widget = label, _password(label, is_new=True).widget
+            field.validators.append(MaxLengthValidator(MOST_CHARACTERS))
 
 
 class _OnceOnly(forms.Form):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from allauth.account.authentication import get_authentication_records
@@ -32,7 +33,8 @@ def refused(request: HttpRequest, username: str, *, step: str) -> None:
 def locked_out(request: HttpRequest, username: str) -> None:
     """Too many wrong ones; written once for each time, however often they go on."""
     target = _name(username)
-    if cache.add(f"locked-out:{target}:{request.META.get('REMOTE_ADDR')}", 1, timeout=_LOCK_OUT_S):
+    subject = sha256(f"{target} {request.META.get('REMOTE_ADDR')}".encode()).hexdigest()
+    if cache.add(f"locked-out:{subject}", 1, timeout=_LOCK_OUT_S):
         _record(request, "user.lock_out", person=None, target=target, outcome="refused")
 
 
