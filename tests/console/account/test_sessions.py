@@ -85,7 +85,9 @@ def test_a_person_without_a_role_looks_after_their_account(actor, enter):
     services.create_user("new", password=PASSWORD, actor=actor)
     client = enter("new")
     assert is_in(client)
-    assert client.get("/console/").status_code == 403
+    refused = client.get("/console/")
+    assert refused.status_code == 403
+    assert f'href="{ACCOUNT}"' in refused.text
 
 
 def test_last_seen_is_written_once_a_minute(ann, enter, monkeypatch, django_assert_num_queries):
