@@ -45,9 +45,9 @@ def served() -> Iterator[ServedModelpool]:
     home = fresh_path("browsed")
     with serve_modelpool(home) as server:
         for tenant in ("acme", "umbrella"):
-            _command(server, "tenant", "create", tenant)
+            run_command(server, "tenant", "create", tenant)
         for name, place in PEOPLE.items():
-            _command(server, "user", "create", name, "--password-stdin", *place, said=PASSWORD)
+            run_command(server, "user", "create", name, "--password-stdin", *place, said=PASSWORD)
         yield server
 
 
@@ -69,16 +69,21 @@ class Visits:
 
     def __call__(self, name: str, **options: Any) -> Page:
         """Open the home page; ``options`` are those of Playwright's ``new_context``."""
-        context = self.browser.new_context(base_url=self.url, storage_state=self.sessions.get(name), **options)
+        page = self.stranger(storage_state=self.sessions.get(name), **options)
+        if name not in self.sessions:
+            sign_in(page, name)
+            self.sessions[name] = page.context.storage_state()
+        page.goto("/console/")
+        return page
+
+    def stranger(self, **options: Any) -> Page:
+        """Open an empty page in a browser in which nobody has signed in."""
+        context = self.browser.new_context(base_url=self.url, **options)
         self._contexts.append(context)
         context.set_default_timeout(15_000)
         page = context.new_page()
         page.on("console", lambda message: self.complaints.extend(_complaints(message)))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        if name not in self.sessions:
-            sign_in(page, name)
-            self.sessions[name] = context.storage_state()
-        page.goto("/console/")
         return page
 
     def close(self) -> None:
@@ -105,10 +110,11 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.goto("/console/")
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(lambda url: "/login" not in url)
 
 
-def _command(server: ServedModelpool, *arguments: str, said: str = "") -> None:
+def run_command(server: ServedModelpool, *arguments: str, said: str = "") -> None:
+    """Run ``modelpool`` on the server's home, with ``said`` as what is typed."""
     command = [sys.executable, "-P", "-m", "modelpool", *arguments, "--home", str(server.home)]
     subprocess.run(command, check=True, input=said.encode(), capture_output=True, env=inherited_environment())

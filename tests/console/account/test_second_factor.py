@@ -14,7 +14,7 @@ from modelpool import conf
 from modelpool.console.account import sessions
 from modelpool.tenants import services
 from modelpool.tenants.models import AuditEvent, User
-from tests.console.account.codes import code_of
+from tests.codes import code_of
 from tests.console.account.conftest import PASSWORD
 
 ACCOUNT, STEP, INSIDE = "/console/account/", "/console/login/second-factor/", "/console/tenants/acme/"
