@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from django.test import Client
 
 from modelpool.server.bridge.spool import MEMORY_BYTES
-from modelpool.tenants.models import Tenant
+from modelpool.tenants import services
+from modelpool.tenants.models import Tenant, User
 from tests.server.wsgi_app import MEBIBYTE
 from tests.waiting import wait_until
 
@@ -108,6 +110,43 @@ def test_large_files_are_read_from_nobody_without_a_key(bridge, headers):
     assert bridge.application.calls == 0
 
 
+@pytest.fixture
+def cookie_of(tenant, actor):
+    """``cookie_of("viewer")`` is what the browser of a person of that role sends."""
+
+    def sign_in(role: str) -> str:
+        person = User.objects.create(username=role)
+        services.set_member(tenant, user=person, role=role, actor=actor)
+        browser = Client()
+        browser.force_login(person)
+        return f"sessionid={browser.session.session_key}"
+
+    return sign_in
+
+
+@pytest.mark.parametrize("path", ["/api/v1/tenants/{}/datasets", "/console/tenants/{}/datasets/upload/"])
+@pytest.mark.django_db(transaction=True)
+def test_large_files_are_read_from_nobody_who_may_not_store_them(bridge, tenant, make_key, cookie_of, path):
+    viewer, scientist = cookie_of("viewer"), cookie_of("scientist")
+    asked = [
+        ({"Cookie": viewer}, tenant.name, 403),
+        ({"Cookie": scientist}, "umbrella", 404),
+        ({"Authorization": f"Bearer {make_key('viewer')}"}, tenant.name, 403),
+        ({"Authorization": f"Bearer {make_key('scientist')}"}, "umbrella", 404),
+    ]
+    for credential, name, status in asked:
+        named = {"Content-Type": "text/csv", "Content-Length": 500 * MEBIBYTE, "Expect": "100-continue", **credential}
+        lines = "".join(f"{header}: {value}\r\n" for header, value in named.items())
+        with bridge.connect() as connection:
+            connection.sendall(f"POST {path.format(name)} HTTP/1.1\r\nHost: 127.0.0.1\r\n{lines}\r\n".encode())
+            assert connection.recv(100).startswith(f"HTTP/1.1 {status} ".encode())
+    assert bridge.application.calls == 0
+    with bridge.client() as client:
+        client.post(path.format(tenant.name), content=b"x" * 2 * MEBIBYTE, headers={"Cookie": scientist})
+        client.post(path.format(tenant.name), content=b"x", headers={"Cookie": viewer})
+    assert bridge.application.calls == 2
+
+
 @pytest.mark.parametrize("in_chunks", [False, True])
 @pytest.mark.parametrize("role", ["scientist", "operator"])
 @pytest.mark.django_db(transaction=True)
@@ -130,8 +169,9 @@ def test_another_tenants_quota_is_nobodys_business(bridge, tenant, other_tenant,
     Tenant.objects.filter(pk=other_tenant.pk).update(max_storage_bytes=0)
     headers = {"Content-Type": "text/csv", "Authorization": f"Bearer {make_key('scientist', tenant)}"}
     with bridge.client() as client:
-        client.post(f"/api/v1/tenants/{other_tenant.name}/datasets", content=b"x" * 2 * MEBIBYTE, headers=headers)
-    assert bridge.application.calls == 1  # which will say that there is no such tenant
+        path, body = f"/api/v1/tenants/{other_tenant.name}/datasets", b"x" * 2 * MEBIBYTE
+        answer = client.post(path, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (404, "tenant_not_found")
 
 
 @pytest.mark.django_db(transaction=True)

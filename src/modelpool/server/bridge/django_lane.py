@@ -38,7 +38,7 @@ from modelpool.server.telemetry.metrics import count_request
 logger = logging.getLogger(__name__)
 access = logging.getLogger("modelpool.access")
 
-_TENANT = re.compile(r"/(?:api/v1/)?tenants/([^/]{1,63})")
+_TENANT = re.compile(r"/(?:api/v1/|console/)?tenants/([^/]{1,63})")
 _UPLOAD = re.compile(r"/(?:versions|datasets)/?$")
 _WAITING_PER_THREAD = 32
 
@@ -183,7 +183,8 @@ class DjangoLane:
             return problem_of(error, request_id=request.id) if is_missing else None
         if (request.length or 0) > limit:
             return problem_of(TooLarge(limit), request_id=request.id)
-        if not takes_files:
+        is_small = request.length is not None and request.length <= FORM_BYTES
+        if is_small or not takes_files:  # Django decides, and writes down whom it refuses
             return await self._read(spool, request, receive, limit)
         try:
             free_bytes = await self._admit(request)
