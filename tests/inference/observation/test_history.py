@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -181,6 +183,17 @@ def test_only_one_process_of_a_node_writes_until_it_is_gone(tmp_path, tenant, ro
     os.utime(tmp_path / "turn", (long_ago, long_ago))
     second._attempt()
     assert wrote == ["first", "second"]
+
+
+def test_a_process_that_ends_while_another_writes_waits_for_its_turn(tmp_path, tenant, route):
+    Journal(tmp_path).count(route, 200, [0.001] * 7)
+    lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    other = threading.Timer(0.3, os.close, [lock])
+    other.start()
+    writer(tmp_path).close()
+    other.join()
+    assert asked(tenant) == (7, 0, 0)
 
 
 def test_charts_of_one_model_and_version_leave_the_others_out(tenant, other_tenant):

@@ -23,6 +23,7 @@ WRITE_S = 15.0
 """How often the counts of minutes are written; those of hours every fourth time."""
 
 _LATE_S = 2.5 * WRITE_S  # whoever writes is dead or hangs, and another takes over
+_LAST_S = 5.0  # a process that ends waits so long for another one that writes
 _PRUNE_S = 3600.0
 _EVERY = 4
 
@@ -73,7 +74,7 @@ class HistoryWriter:
 
     def _attempt(self, *, is_last: bool = False) -> None:
         try:
-            with self._locked() as has_lock:
+            with self._locked(wait_s=_LAST_S if is_last else 0.0) as has_lock:
                 if has_lock and (is_last or self._is_due()):
                     self._is_writer = True
                     self._rounds += 1
@@ -139,15 +140,26 @@ class HistoryWriter:
             self._pruned_at = time.monotonic()
 
     @contextmanager
-    def _locked(self) -> Iterator[bool]:
+    def _locked(self, *, wait_s: float = 0.0) -> Iterator[bool]:
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield True
-        except BlockingIOError:
-            yield False
+            yield _took(descriptor, wait_s)
         finally:
             os.close(descriptor)
+
+
+def _took(descriptor: int, wait_s: float) -> bool:
+    """Take the lock; of processes that end together each waits for its turn, since nobody comes after the last."""
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 def _is_alive(path: Path) -> bool:
