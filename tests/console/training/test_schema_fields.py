@@ -7,7 +7,7 @@ from django.http import QueryDict
 
 from modelpool.console.training.schema_fields import fields_of
 from modelpool.console.training.schema_form import ParamsForm
-from modelpool.core.errors import FieldError, Invalid
+from modelpool.core.errors import FieldError, Invalid, InvalidField
 
 pytestmark = pytest.mark.django_db
 
@@ -103,3 +103,59 @@ def test_complaints_of_the_service_go_to_their_fields():
     error = Invalid("x", errors=[FieldError("params.rounds", "must be at least 1."), FieldError("target", "is bad.")])
     assert form.take_errors(error) == ["target: is bad."]
     assert form.errors == {"rounds": "Must be at least 1."}
+
+
+NESTED = {
+    "properties": {
+        "optimizer": {
+            "type": "object",
+            "title": "Optimiser",
+            "properties": {
+                "rate": {"type": "number", "default": 0.1},
+                "decay": {"type": "object", "properties": {"kind": {"enum": ["none", "step"]}}},
+            },
+            "required": ["rate"],
+        },
+        "free": {"type": "object"},
+        "with.dot": {"type": "integer"},
+    }
+}
+
+
+def test_an_object_is_a_field_for_each_thing_in_it():
+    found = fields_of(NESTED)
+    assert [(one.name, one.label, one.kind) for one in found] == [
+        ("optimizer.rate", "Optimiser: rate", "number"),
+        ("optimizer.decay.kind", "Optimiser: decay: kind", "choice"),
+        ("free", "Free", "json"),
+        ("with.dot", "With.dot", "integer"),
+    ]
+
+
+def test_what_is_typed_for_an_object_is_put_together_and_shown_again():
+    posted = QueryDict(mutable=True)
+    posted.update({"param.optimizer.rate": "0.5", "param.optimizer.decay.kind": "step", "param.with.dot": "3"})
+    values = ParamsForm(schema=NESTED, posted=posted).values()
+    assert values == {"optimizer": {"rate": 0.5, "decay": {"kind": "step"}}, "with.dot": 3}
+    again = ParamsForm(schema=NESTED, initial=values)
+    shown = {row.field.name: row.text for row in [*again.basic, *again.advanced]}
+    assert shown == {"optimizer.rate": "0.5", "optimizer.decay.kind": "step", "free": "", "with.dot": "3"}
+    assert ParamsForm(schema=NESTED, posted=QueryDict()).values() == {}
+
+
+def test_complaints_about_what_is_in_an_object_go_to_its_field():
+    form = ParamsForm(schema=NESTED, posted=QueryDict())
+    error = InvalidField("params.optimizer.rate", "is too large")
+    assert form.take_errors(error) == []
+    assert form.errors == {"optimizer.rate": "Is too large"}
+
+
+def test_objects_in_objects_without_end_are_json_at_last():
+    schema: dict = {"properties": {}}
+    inner = schema
+    for _ in range(50):
+        inner["properties"]["x"] = {"type": "object", "properties": {}}
+        inner = inner["properties"]["x"]
+    inner["properties"]["x"] = {"type": "integer"}
+    (one,) = fields_of(schema)
+    assert (one.name, one.kind) == ("x.x.x.x", "json")

@@ -13,13 +13,17 @@ from django.utils.translation import gettext as _
 Kind = Literal["integer", "number", "boolean", "choice", "text", "list", "columns", "json"]
 
 _MOST_FIELDS = 200
+_MOST_LEVELS = 3
 _OTHER_NAMES = "other names"
 _WORDS = re.compile(r"[_\-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaField:
-    """One parameter. ``default`` is what holds when it is left empty; ``minimum`` and ``maximum`` are inclusive."""
+    """One parameter, or one within an object: ``optimizer.rate``.
+
+    ``default`` is what holds when it is left empty; ``minimum`` and ``maximum`` are inclusive.
+    """
 
     name: str
     kind: Kind
@@ -34,12 +38,20 @@ class SchemaField:
     limits: str = ""
     """The bounds in words."""
     schema: Mapping[str, Any] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
+    """The titles of the objects that it is in, from outside."""
 
     @property
     def label(self) -> str:
-        """``n_estimators`` as ``N estimators``."""
-        text = str(self.schema.get("title") or _WORDS.sub(" ", self.name).strip() or self.name)
+        """``n_estimators`` as ``N estimators``, one within an object as ``Optimizer: rate``."""
+        own = self.name.rpartition(".")[2] if self.within else self.name
+        text = ": ".join([*self.within, str(self.schema.get("title") or _words_of(own))])
         return text[:1].upper() + text[1:]
+
+    @property
+    def path(self) -> list[str]:
+        """Where the value stands: the names of the objects that it is in, and its own."""
+        return self.name.split(".", len(self.within))
 
     @property
     def key(self) -> str:
@@ -68,11 +80,30 @@ class SchemaField:
 
 
 def fields_of(schema: Mapping[str, Any]) -> list[SchemaField]:
-    """Return the fields in the schema's order; what is not understood is a field for JSON."""
-    required = set(schema.get("required", ()))
-    properties = schema.get("properties", {})
-    found = properties.items() if isinstance(properties, dict) else ()
-    return [_field(name, one, is_required=name in required) for name, one in list(found)[:_MOST_FIELDS]]
+    """Return the fields in the schema's order, those of an object in its place; what is not understood is JSON."""
+    return _fields(schema, path=(), within=())[:_MOST_FIELDS]
+
+
+def _fields(schema: Mapping[str, Any], *, path: tuple[str, ...], within: tuple[str, ...]) -> list[SchemaField]:
+    required = schema.get("required", ())
+    found: list[SchemaField] = []
+    for name, one in list(_properties(schema).items())[:_MOST_FIELDS]:
+        inner = one if isinstance(one, dict) else {}
+        if _properties(inner) and len(within) < _MOST_LEVELS and "." not in name:
+            title = str(inner.get("title") or _words_of(name))
+            found += _fields(inner, path=(*path, name), within=(*within, title))
+        else:
+            found.append(_field(".".join((*path, name)), one, is_required=name in required, within=within))
+    return found
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def _words_of(name: str) -> str:
+    return _WORDS.sub(" ", name).strip() or name
 
 
 def text_of(value: Any, *, kind: Kind) -> str:
@@ -86,7 +117,7 @@ def text_of(value: Any, *, kind: Kind) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _field(name: str, schema: Any, *, is_required: bool) -> SchemaField:
+def _field(name: str, schema: Any, *, is_required: bool, within: tuple[str, ...]) -> SchemaField:
     outer = schema if isinstance(schema, dict) else {}
     inner, is_optional = _without_null(outer)
     kind = _kind(name, inner)
@@ -96,13 +127,14 @@ def _field(name: str, schema: Any, *, is_required: bool) -> SchemaField:
         kind=kind,
         description=str(outer.get("description") or inner.get("description") or ""),
         default=outer.get("default", inner.get("default")),
-        is_required=is_required,
+        is_required=is_required and not within,
         is_optional=is_optional,
         choices=tuple(inner.get("enum", ())) if kind == "choice" else (),
         minimum=minimum,
         maximum=maximum,
         limits=_limits(inner),
         schema={**inner, "title": outer.get("title") or ""},
+        within=within,
     )
 
 

@@ -62,16 +62,17 @@ class ParamsForm:
                 self.errors[one.name] = str(error)
                 continue
             if typed is not None:
-                found[one.name] = typed
+                _put(found, one.path, typed)
         return found
 
     def take_errors(self, error: Invalid) -> list[str]:
         """Put complaints of the service to their fields; return those of no field of this form."""
-        names = {one.name for one in fields_of(self.schema)}
+        names = sorted((one.name for one in fields_of(self.schema)), key=len, reverse=True)
         rest = []
         for one in error.errors:
-            name = one.field.removeprefix("params.").partition("[")[0].partition(".")[0]
-            if one.field.startswith("params.") and name in names:
+            at = one.field.removeprefix("params.").partition("[")[0]
+            name = next((name for name in names if f"{at}.".startswith(f"{name}.")), None)
+            if one.field.startswith("params.") and name is not None:
                 self.errors[name] = one.detail[:1].upper() + one.detail[1:]
             else:
                 rest.append(f"{one.field}: {one.detail}")
@@ -83,7 +84,7 @@ class ParamsForm:
             text = self.posted.get(one.key, "")
             chosen = frozenset(self.posted.getlist(one.key))
         else:
-            value = self.initial.get(one.name)
+            value = _at(self.initial, one.path)
             text = text_of(value, kind=one.kind)
             chosen = frozenset(map(str, value)) if isinstance(value, list) else frozenset()
         return Row(one, text, chosen, self.errors.get(one.name, ""))
@@ -101,6 +102,18 @@ class ParamsForm:
         if len(text) > _MOST_CHARACTERS:
             raise ValueError(_("This is too long."))
         return _read(one, text)
+
+
+def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for name in path[:-1]:
+        values = values.setdefault(name, {})
+    values[path[-1]] = value
+
+
+def _at(values: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
 
 
 def _read(one: SchemaField, text: str) -> Any:

@@ -163,7 +163,8 @@ def _show_data(page: TenantPage) -> TemplateResponse:
 
 
 def _show_target(page: TenantPage, choice: Choice) -> TemplateResponse:
-    dataset = choice.dataset
+    dataset, suggested = choice.dataset, choice.target or suggest(choice.found)
+    rows = list(zip(choice.found, described(dataset), strict=False))
     return _render(
         page,
         "target",
@@ -172,8 +173,8 @@ def _show_target(page: TenantPage, choice: Choice) -> TemplateResponse:
         is_waiting=dataset.state == Dataset.State.PENDING or (dataset.columns is None and not _has_failed(dataset)),
         has_failed=_has_failed(dataset) or dataset.columns == [],
         has_worker=has_worker() if dataset.columns is None else True,
-        suggested=choice.target or suggest(choice.found),
-        described=list(zip(choice.found, described(dataset), strict=False)),
+        suggested=suggested,
+        described=sorted(rows, key=lambda row: row[0].name != suggested),  # what is likely is seen first
         preview=_preview(dataset),
         model=page.request.GET.get("model", ""),
     )
