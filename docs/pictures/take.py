@@ -54,6 +54,7 @@ PICTURES = (
     Picture("jobs", "ann", "tenants/clinic/jobs/", ()),
     Picture("dataset", "ann", "tenants/clinic/datasets/{dataset-wine}/", ()),
     Picture("datasets", "ann", "tenants/clinic/datasets/", ()),
+    Picture("account", "ann", "account/"),
     Picture("members", "ada", "tenants/clinic/members/", ()),
     Picture("keys", "ada", "tenants/clinic/keys/", ()),
     Picture("tenant-settings", "ada", "tenants/clinic/settings/", ()),

@@ -48,7 +48,7 @@ function label(spec, value) {
 function axis(title, palette, limits = {}) {
   return {
     title: { display: Boolean(title), text: title, color: palette.text },
-    ticks: { color: palette.text, maxRotation: 0, autoSkip: true },
+    ticks: { color: palette.text, maxRotation: 0, autoSkip: true, autoSkipPadding: 14 },
     grid: { color: palette.line },
     min: limits.min ?? undefined,
     max: limits.max ?? undefined,
