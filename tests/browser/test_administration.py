@@ -228,7 +228,7 @@ def test_lists_that_are_empty_teach_the_next_step(visit: Visits) -> None:
         "operate/tenants/?q=nobody": "Search by a part of the name",
         "operate/people/?q=nobody": "Search by a part of the name",
         "operate/jobs/?tenant=nobody": "must be written in full",
-        "operate/settings/?q=nobody": "Search by a part of the key",
+        "operate/settings/?q=nothing-like-it": "Search by a part of the key",
         "tenants/umbrella/keys/": "Make the first key",
     }.items():
         page.goto(f"/console/{path}")
