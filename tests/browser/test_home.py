@@ -21,7 +21,7 @@ from tests.servers.modelpool import ServedModelpool, inherited_environment
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(180)]
 
 _HOME = "/console/tenants/fresh/"
-_WRITTEN_MS = 45_000
+_WRITTEN_MS = 90_000
 
 
 def _said(served: ServedModelpool, *arguments: str, typed: str = "") -> str:
@@ -30,7 +30,7 @@ def _said(served: ServedModelpool, *arguments: str, typed: str = "") -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def api(served: ServedModelpool) -> Iterator[httpx.Client]:
     """An empty tenant with a scientist, Flo, and a viewer, Val; a client of its programs."""
     _said(served, "tenant", "create", "fresh")

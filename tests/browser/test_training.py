@@ -181,6 +181,7 @@ def test_nothing_keeps_people_out(visit: Visits, table: Path, scheme: Literal["l
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("button", name="Start the training").click()
     page.wait_for_url("**/jobs/*/")
+    expect(page.get_by_text(re.compile(r"Version \d+ is ready"))).to_be_visible(timeout=_FINISHES_MS)
     for address in ("jobs/", "datasets/"):
         page.goto(f"{HOME}/{address}")
         check_accessible(page)

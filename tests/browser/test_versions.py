@@ -39,7 +39,7 @@ def _rows() -> list[list[Any]]:
     return rows
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def key(served: ServedModelpool) -> str:
     """A scientist's key in acme."""
     command = [sys.executable, "-P", "-m", "modelpool", "key", "create", "--tenant", "acme", "--role", "scientist"]
@@ -48,7 +48,7 @@ def key(served: ServedModelpool) -> str:
     return str(json.loads(done.stdout)["key"])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def api(served: ServedModelpool, key: str) -> Iterator[httpx.Client]:
     """A scientist's programs in acme."""
     base_url = f"{served.url}/api/v1/tenants/acme"
@@ -61,7 +61,7 @@ def _sent(answer: httpx.Response) -> Any:
     return answer.json()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(api: httpx.Client) -> None:
     """A classifier, twice, a regressor, and an upload of which nothing is known."""
     dataset = _sent(api.post("/datasets", json={"columns": _COLUMNS, "rows": _rows(), "name": "people.csv"}))["id"]
