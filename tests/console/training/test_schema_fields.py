@@ -159,3 +159,9 @@ def test_objects_in_objects_without_end_are_json_at_last():
     inner["properties"]["x"] = {"type": "integer"}
     (one,) = fields_of(schema)
     assert (one.name, one.kind) == ("x.x.x.x", "json")
+
+
+def test_an_object_that_may_be_left_out_is_a_field_for_each_thing_in_it_too():
+    options = {"type": "object", "title": "Options", "properties": {"rate": {"type": "number"}}}
+    found = fields_of({"properties": {"options": {"anyOf": [options, {"type": "null"}], "default": None}}})
+    assert [(one.name, one.label) for one in found] == [("options.rate", "Options: rate")]

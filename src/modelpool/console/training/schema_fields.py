@@ -88,9 +88,10 @@ def _fields(schema: Mapping[str, Any], *, path: tuple[str, ...], within: tuple[s
     required = schema.get("required", ())
     found: list[SchemaField] = []
     for name, one in list(_properties(schema).items())[:_MOST_FIELDS]:
-        inner = one if isinstance(one, dict) else {}
+        outer = one if isinstance(one, dict) else {}
+        inner, _is_optional = _without_null(outer)
         if _properties(inner) and len(within) < _MOST_LEVELS and "." not in name:
-            title = str(inner.get("title") or _words_of(name))
+            title = str(outer.get("title") or inner.get("title") or _words_of(name))
             found += _fields(inner, path=(*path, name), within=(*within, title))
         else:
             found.append(_field(".".join((*path, name)), one, is_required=name in required, within=within))

@@ -13,6 +13,7 @@ from modelpool.training.models import TrainerInfo
 Task = Literal["classification", "regression", "none"]
 
 _NAMES = ("target", "label", "class", "y", "outcome", "result", "churn", "churned", "survived", "species", "price")
+_WORDS_OF_TASKS: dict[Task, str] = {"classification": "classif", "regression": "regress"}
 _MOST_CLASSES = 100
 _FEW_NUMBERS = 20
 
@@ -48,11 +49,17 @@ def suggest(found: Sequence[Candidate]) -> str:
 
 
 def suggest_trainer(task: Task, trainers: Sequence[TrainerInfo]) -> str:
-    """Return the trainer whose name says that it does the task, or else the first; "" for none."""
-    word, own = ("classif", "tabular_classifier") if task == "classification" else ("regress", "tabular_regressor")
-    fitting = [one.name for one in trainers if word in one.name.lower()]
-    first = trainers[0].name if trainers else ""
-    return own if own in fitting else (fitting[0] if fitting else first)
+    """Return the trainer whose name says that it does the task, or else the first; "" for none.
+
+    Without a target that is the first whose name speaks of neither task.
+    """
+    names = [one.name for one in trainers]
+    if task == "none":
+        fitting = [name for name in names if not any(word in name.lower() for word in _WORDS_OF_TASKS.values())]
+    else:
+        fitting = [name for name in names if _WORDS_OF_TASKS[task] in name.lower()]
+    own = [name for name in fitting if name.startswith("tabular_")]
+    return next(iter([*own, *fitting, *names]), "")
 
 
 def _candidate(facts: Mapping[str, Any], *, n_rows: int) -> Candidate:
