@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,7 +37,8 @@ url = "{database}"
 @pytest.fixture(scope="module")
 def nodes(postgres_server) -> Iterator[tuple[Site, Site]]:
     folder = fresh_path("uploads-on-two-nodes")
-    text = _SETTINGS.format(store=folder / "store", database=postgres_server.create_database("uploads_on_two_nodes"))
+    database = postgres_server.create_database(f"uploads_{uuid.uuid4().hex[:12]}")
+    text = _SETTINGS.format(store=folder / "store", database=database)
     homes = [folder / "one", folder / "two"]
     key, sites = "", []
     with ExitStack() as stack:
