@@ -124,6 +124,7 @@ SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": provider_apps(_SETTINGS.sign_in.providers)}
 }
 SOCIALACCOUNT_LOGIN_ON_GET = True  # our own address takes POST only
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # a borrowed screen must not get a way in of its own
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
 MFA_ADAPTER = "modelpool.console.account.adapters.SecondFactorAdapter"
 MFA_ALLOW_UNVERIFIED_EMAIL = True

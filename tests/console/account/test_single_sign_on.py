@@ -11,6 +11,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import pytest
 from allauth.socialaccount.models import SocialAccount
+from django.db import IntegrityError
 from django.test import Client
 from msgspec import structs
 
@@ -194,9 +195,30 @@ class TestARealProvider:
         ann.set_password("several words in a row")
         ann.save()
         again.force_login(ann)
+        asked = again.post(address)
+        assert asked["Location"].startswith("/console/account/confirm/")
+        assert SocialAccount.objects.filter(user=ann).exists()
+        again.post(asked["Location"], {"password": "several words in a row", "next": address})
         again.post(address)
         assert "not connected" in again.get("/console/account/").text
         assert AuditEvent.objects.filter(action="user.disconnect_provider").exists()
+
+    def test_connecting_asks_for_the_password_again(self, provider, use, sign_in, tenant):
+        use(provider.issuer)
+        provider.tell("s13", preferred_username="thief", groups=["ds"])
+        client = sign_in("viewer", tenant)
+        ann = User.objects.get(username="ann")
+        ann.set_password("several words in a row")
+        ann.save()
+        client.force_login(ann)
+        url, _ = go(client, ask="?process=connect&next=/console/account/")
+        asked = client.get(allowed(url, "s13"))
+        assert asked["Location"].startswith("/console/account/confirm/")
+        assert not SocialAccount.objects.exists()
+        assert client.post(asked["Location"], {"password": "wrong"}).status_code == 200
+        assert not SocialAccount.objects.exists()
+        client.post(asked["Location"], {"password": "several words in a row"})
+        assert SocialAccount.objects.get().user == ann
 
     def test_somebody_elses_connection_is_not_there(self, provider, use, sign_in, tenant):
         use(provider.issuer)
@@ -327,6 +349,30 @@ class TestALyingProvider:
         use(liar.issuer)
         liar.claims = {"preferred_username": name, "groups": ["ds"]}
         assert come_back(Client()).status_code in (302, 502)
+
+
+def test_a_first_sign_in_that_breaks_off_leaves_nobody_behind(liar, use, tenant, monkeypatch):
+    use(liar.issuer)
+    liar.claims = {"groups": ["ds"], "preferred_username": "zoe"}
+
+    def break_off(*_: Any, **__: Any) -> None:
+        raise IntegrityError("the same person came in by another tab")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SocialAccount, "save", break_off)
+        assert come_back(Client()).status_code == 502
+    assert not User.objects.exists()
+    assert come_back(Client()).status_code == 302
+    assert [person.username for person in User.objects.all()] == ["zoe"]
+
+
+def test_one_is_sent_back_to_the_public_address(liar, use, monkeypatch):
+    use(liar.issuer)
+    now = conf.settings()
+    changed = structs.replace(now, server=structs.replace(now.server, public_url="https://models.example.com"))
+    monkeypatch.setattr(conf, "settings", lambda: changed)
+    _, question = go(Client())
+    assert question["redirect_uri"] == f"https://models.example.com{BACK}"
 
 
 def test_what_a_stranger_writes_into_the_address_is_not_repeated(liar, use):

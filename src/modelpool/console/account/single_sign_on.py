@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import requests
@@ -13,7 +15,9 @@ from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin
 from allauth.socialaccount.providers.base import AuthError
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -29,6 +33,8 @@ from modelpool.core.errors import ModelpoolError, NameTaken
 from modelpool.tenants import services
 from modelpool.tenants.actors import Actor
 from modelpool.tenants.models import User
+
+logger = logging.getLogger(__name__)
 
 _ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 """Signatures by a key that the provider alone has; never those by a secret that we have too, never ``none``."""
@@ -59,6 +65,12 @@ class Provider(OpenIDConnectOAuth2Adapter):
     def settings(self) -> conf.ProviderSettings:
         """Return the provider's settings."""
         return conf.settings().sign_in.providers[self.provider_id]
+
+    def get_callback_url(self, request: HttpRequest, app: Any) -> str:
+        """Return where the provider sends people back to: below the public address, if the settings have one."""
+        public = urlsplit(conf.settings().server.public_url or request.build_absolute_uri("/"))
+        path = reverse("openid_connect_callback", kwargs={"provider_id": self.provider_id})
+        return f"{public.scheme}://{public.netloc}{path}"
 
     def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> SocialLogin:
         """Return who that is, by the identity token; what the provider tells besides has to be about the same."""
@@ -103,6 +115,9 @@ class Provider(OpenIDConnectOAuth2Adapter):
         return fitting[0]
 
 
+OpenIDConnectProvider.oauth2_adapter_class = Provider  # the way there is asked of it, not of the views
+
+
 class SingleSignOnAdapter(DefaultSocialAccountAdapter):
     """Who comes in by a provider, as whom, and with which roles."""
 
@@ -123,12 +138,13 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         return True
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
-        """Add the person, with the roles of their groups and without a password."""
+        """Add the person, with the roles of their groups and without a password, or nothing of that."""
         provider, grants = self._grants(sociallogin)
-        user = _add_person(sociallogin, actor=_actor(request, sociallogin))
-        sociallogin.user = user
-        sociallogin.save(request)
-        self._apply(user, grants, provider, request)
+        with transaction.atomic():
+            user = _add_person(sociallogin, actor=_actor(request, sociallogin))
+            sociallogin.user = user
+            sociallogin.save(request)
+            self._apply(user, grants, provider, request)
         return user
 
     def on_authentication_error(
@@ -204,7 +220,8 @@ def _guarded(view: Any, request: HttpRequest, provider_id: str) -> HttpResponseB
         answer: HttpResponseBase = view.adapter_view(Provider(request, provider_id))(request)
     except SocialApp.DoesNotExist as error:
         raise Http404 from error
-    except (requests.RequestException, OAuth2Error, ModelpoolError, *_Unusable) as error:
+    except (requests.RequestException, OAuth2Error, ModelpoolError, IntegrityError, *_Unusable) as error:
+        logger.warning("signing in by %s did not work", provider_id, exc_info=True)
         label = conf.settings().sign_in.providers[provider_id].label or provider_id
         return failed(request, label, str(error) or type(error).__name__)
     return answer
