@@ -48,7 +48,7 @@ class Listener:
         try:
             with private.cursor() as cursor:
                 cursor.execute(f"LISTEN {CHANNEL}")
-        except DatabaseError as error:
+        except Exception as error:  # noqa: BLE001  in a thread that must not end
             logger.warning("changes are not heard of at once, only polled for: %s", str(error).strip())
             _close(private)
         else:
