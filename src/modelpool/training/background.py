@@ -19,6 +19,7 @@ from modelpool.core.errors import Unavailable
 from modelpool.storage.services import sweep
 from modelpool.tenants.changes import prune_changes
 from modelpool.training import catalogue, work_folders
+from modelpool.training.child_tasks import TaskInterrupted
 from modelpool.training.fetching import fetch_next
 from modelpool.training.forkserver import ForkServer
 from modelpool.training.models import JobLogLine, JobWorker
@@ -109,7 +110,11 @@ class Housekeeping:
         """Look again when a file of the user's has changed, and when the table was emptied (a database put back)."""
         found = catalogue.fingerprint()
         if found != self._seen or not catalogue.is_written():
-            catalogue.refresh_catalogue(self._forks)
+            try:
+                catalogue.refresh_catalogue(self._forks)
+            except TaskInterrupted as error:  # what was on offer still is
+                logger.warning("trainers are not looked at now: %s", error)
+                return
             self._seen = found
 
 

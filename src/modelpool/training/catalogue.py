@@ -10,7 +10,7 @@ from pathlib import Path
 from django.db import transaction
 
 from modelpool import conf
-from modelpool.training.child_tasks import TaskFailed, collect
+from modelpool.training.child_tasks import TaskFailed, TaskInterrupted, collect
 from modelpool.training.forkserver import ForkServer
 from modelpool.training.messages import Task, TrainerEntry, TrainersRequest, TrainersResult
 from modelpool.training.models import TrainerInfo, TrainerProblem
@@ -20,6 +20,7 @@ from modelpool.training.work_folders import work_folder
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 60.0
+_ATTEMPTS = 3
 _MEMORY_BYTES = 4 << 30
 
 Fingerprint = tuple[tuple[str, int, int], ...]
@@ -58,7 +59,8 @@ def is_written() -> bool:
 def refresh_catalogue(forks: ForkServer | None = None) -> Catalogue:
     """Look into all sources and write what they offer to the table of trainers; a source that fails breaks no other.
 
-    Without ``forks`` a zygote is started for this call alone.
+    Without ``forks`` a zygote is started for this call alone. Raises :class:`TaskInterrupted`, and changes nothing,
+    when the worker ends meanwhile, or no process can be started.
     """
     if forks is None:
         with closing(ForkServer(is_warm=False)) as own:
@@ -85,13 +87,19 @@ def scan(forks: ForkServer) -> Catalogue:
 
 
 def _ask(forks: ForkServer, source: str) -> TrainersResult:
+    """Look into one source; when the zygote is lost meanwhile, which may be nothing of the source's, look again."""
     request = TrainersRequest(source=source, trainers_dir=str(trainers_dir()))
-    with work_folder("trainers") as folder:
-        task = Task(entry="trainers", folder=str(folder), memory_limit_bytes=_MEMORY_BYTES)
-        try:
-            return collect(forks, task, request=request, result=TrainersResult, timeout_s=_TIMEOUT_S)
-        except TaskFailed as error:
-            return TrainersResult(problem=str(error))
+    for _ in range(_ATTEMPTS):
+        with work_folder("trainers") as folder:
+            task = Task(entry="trainers", folder=str(folder), memory_limit_bytes=_MEMORY_BYTES)
+            try:
+                return collect(forks, task, request=request, result=TrainersResult, timeout_s=_TIMEOUT_S)
+            except TaskInterrupted as error:
+                if forks.is_closed or isinstance(error.__cause__, OSError):
+                    raise
+            except TaskFailed as error:
+                return TrainersResult(problem=str(error))
+    return TrainersResult(problem=f"its process and that process's parent were lost, {_ATTEMPTS} times in a row")
 
 
 def _write(catalogue: Catalogue) -> None:

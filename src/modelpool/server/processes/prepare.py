@@ -130,13 +130,14 @@ def refresh_trainers() -> None:
     """Fill the catalogue of trainers when it is empty, so that the first request can train; workers keep it."""
     from django.db import DatabaseError
 
+    from modelpool.training.child_tasks import TaskInterrupted
     from modelpool.training.models import TrainerInfo
     from modelpool.training.services import refresh_catalogue
 
     try:
         if not TrainerInfo.objects.exists():
             refresh_catalogue()
-    except (ModelpoolError, DatabaseError):
+    except (ModelpoolError, DatabaseError, TaskInterrupted):
         logger.exception("the catalogue of trainers could not be filled; the job workers will try again")
 
 
